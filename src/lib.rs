@@ -1,0 +1,1 @@
+//! Green threads with their own stacks, many on one OS thread.
