@@ -1,7 +1,42 @@
 //! Green threads with their own stacks, many on one OS thread.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "greenlit supports Linux (x86_64 and aarch64 by its own switch, other CPUs by corosensei's); \
+     its reactor needs epoll"
+);
+
+#[expect(unsafe_code, reason = "context switches are assembly")]
+#[path = "../arch/mod.rs"]
+mod arch;
+#[expect(unsafe_code, reason = "stacks are mapped, guarded and trimmed by hand")]
+mod stack;
 #[expect(
     unsafe_code,
-    reason = "maps, guards and trims the memory of stacks, and handles their overflow"
+    reason = "records and queues are intrusive lists of raw pointers"
 )]
-mod stack;
+mod scheduler;
+#[expect(
+    unsafe_code,
+    reason = "epoll_pwait2 has no safe wrapper, and entries are pointed into"
+)]
+mod reactor;
+mod clock;
+#[expect(unsafe_code, reason = "it drives the records, and switches")]
+pub mod park;
+#[expect(
+    unsafe_code,
+    reason = "closures and results are placed on stacks and in records by hand"
+)]
+pub mod thread;
+pub mod time;
+#[expect(unsafe_code, reason = "wait nodes are linked from the waiter's frame")]
+pub mod io;
+mod blocking;
+#[expect(
+    unsafe_code,
+    reason = "a runtime that could not stop its threads is not freed"
+)]
+mod runtime;
+
+pub use runtime::{Builder, Runtime, run};

@@ -1,0 +1,8 @@
+//! I/O on green threads: the one readiness loop, and `Source`, which puts any file descriptor on it.
+
+mod source;
+mod outside;
+
+pub use source::Source;
+
+pub(crate) use source::Kind;

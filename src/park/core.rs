@@ -1,0 +1,414 @@
+//! The heart of one runtime: its queues, and the switch from one green thread to the next. There is no
+//! scheduler stack: who parks picks the next thread and switches straight to it.
+
+use std::cell::Cell;
+use std::io;
+use std::panic::Location;
+use std::ptr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tracing::level_filters::LevelFilter;
+
+use super::Mailbox;
+use crate::arch;
+use crate::reactor::Reactor;
+use crate::scheduler::record::flag;
+use crate::scheduler::{Arena, Record, RunQueue, State, Timers};
+use crate::stack::{Owner, Pool, SizeClass, Stack};
+
+/// Switches and operations between two looks at the clock, at the most.
+pub(super) const QUOTA: u32 = 64;
+
+/// Green-thread numbers that a runtime takes from the process's counter at once.
+const NUMBERS: u64 = 256;
+
+thread_local! {
+    /// The runtime that this OS thread runs; null outside, and in regions where parking is refused.
+    static CURRENT: Cell<*const Core> = const { Cell::new(ptr::null()) };
+    /// The same, regions included: what may unpark but not park looks here.
+    static HERE: Cell<*const Core> = const { Cell::new(ptr::null()) };
+}
+
+/// One runtime's state. All of it belongs to the OS thread that made it.
+pub(crate) struct Core {
+    pub(super) run_queue: RunQueue,
+    /// Switches and operations left until the clock is read.
+    pub(super) budget: Cell<u32>,
+    /// What `budget` was last set to: fewer than `QUOTA` when slices are long.
+    pub(super) quota: Cell<u32>,
+    /// When the last turn was taken; 0 where that was not read.
+    pub(super) last_turn: Cell<u64>,
+    /// Green threads that have not ended, the main one included.
+    pub(super) live: Cell<usize>,
+    /// The main green thread; null outside a run.
+    pub(super) main: Cell<*const Record>,
+    /// Whether the main closure has returned: what is spawned now is cancelled from its start.
+    pub(super) ending: Cell<bool>,
+    /// Jobs that run on other OS threads and will wake somebody here.
+    pub(crate) offloaded: Cell<usize>,
+    /// Whether the end of a run found that nothing can wake what is left.
+    pub(super) stuck: Cell<bool>,
+    /// Whether a run left threads behind that would not stop: then the core is never freed.
+    pub(crate) leaked: Cell<bool>,
+    /// Whether the warning of a possible deadlock went out.
+    pub(super) warned: Cell<bool>,
+    next_number: Cell<u64>,
+    last_number: Cell<u64>,
+    /// The most green threads that may live at once, the main one not counted.
+    max_threads: usize,
+    /// The size of a stack where the spawner names none.
+    default_class: SizeClass,
+    pub(crate) timers: Timers,
+    pub(crate) reactor: Reactor,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(super) arena: Arena,
+    pool: Rc<Pool>,
+}
+
+/// What a new green thread starts with.
+pub(crate) struct Spawn {
+    pub(crate) stack: Stack,
+    pub(crate) entry: arch::Entry,
+    /// The address under which the first frame may lie: what is above belongs to the closure.
+    pub(crate) top: *mut u8,
+    pub(crate) data: *mut (),
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) spawned_at: &'static Location<'static>,
+}
+
+impl Core {
+    pub(crate) fn new(max_threads: usize, default_class: SizeClass) -> io::Result<Box<Self>> {
+        let reactor = Reactor::new()?;
+        let mailbox = Arc::new(Mailbox::new(reactor.shared().clone()));
+        Ok(Box::new(Self {
+            run_queue: RunQueue::new(),
+            budget: Cell::new(QUOTA),
+            quota: Cell::new(QUOTA),
+            last_turn: Cell::new(0),
+            live: Cell::new(0),
+            main: Cell::new(ptr::null()),
+            ending: Cell::new(false),
+            offloaded: Cell::new(0),
+            stuck: Cell::new(false),
+            leaked: Cell::new(false),
+            warned: Cell::new(false),
+            next_number: Cell::new(0),
+            last_number: Cell::new(0),
+            max_threads,
+            default_class,
+            timers: Timers::new(),
+            reactor,
+            mailbox,
+            arena: Arena::new(),
+            pool: Pool::current(),
+        }))
+    }
+
+    /// The runtime that this OS thread runs. `None` outside a runtime, and in regions where parking is
+    /// refused (rule 8): what blocks there blocks the OS thread.
+    #[inline(always)]
+    pub(crate) fn current<'a>() -> Option<&'a Self> {
+        let current = CURRENT.get();
+        // SAFETY: invariant 47: the pointer is set for the length of a run, which the core outlives, and
+        // all code that uses the reference runs within that run.
+        unsafe { current.as_ref() }
+    }
+
+    /// As `current`, in regions where parking is refused too: for who only unparks.
+    #[inline]
+    pub(crate) fn here<'a>() -> Option<&'a Self> {
+        // SAFETY: as in `current`.
+        unsafe { HERE.get().as_ref() }
+    }
+
+    /// Says which runtime this OS thread runs from now on; null for none.
+    pub(super) fn set_current(core: *const Self) {
+        CURRENT.set(core);
+        HERE.set(core);
+    }
+
+    /// Runs `f` in a region where parking is refused: code of the user's that is called from inside the
+    /// scheduler finds itself outside the runtime.
+    pub(super) fn outside<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Restore(*const Core);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                CURRENT.set(self.0);
+            }
+        }
+        let _restore = Restore(CURRENT.replace(ptr::null()));
+        f()
+    }
+
+    /// The record of the running green thread.
+    #[inline(always)]
+    pub(crate) fn running(&self) -> &Record {
+        // SAFETY: invariant 42: while user code runs, the head of the ring is the running thread, whose
+        // record lives at least until it has ended.
+        unsafe { &*self.run_queue.head() }
+    }
+
+    pub(crate) fn default_class(&self) -> SizeClass {
+        self.default_class
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Whether one more green thread may live.
+    #[inline]
+    pub(crate) fn admits(&self) -> bool {
+        self.live.get() <= self.max_threads
+    }
+
+    #[inline]
+    fn number(&self) -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        if self.next_number.get() == self.last_number.get() {
+            let first = NEXT.fetch_add(NUMBERS, Ordering::Relaxed);
+            self.next_number.set(first);
+            self.last_number.set(first + NUMBERS);
+        }
+        let number = self.next_number.get();
+        self.next_number.set(number + 1);
+        number
+    }
+
+    /// A record for a new green thread, counted once for the scheduler.
+    #[inline]
+    pub(super) fn record(
+        &self,
+        name: Option<Arc<str>>,
+        spawned_at: &'static Location<'static>,
+    ) -> &Record {
+        let record = self.arena.acquire();
+        // SAFETY: invariant 41: the arena lives as long as this core.
+        let record = unsafe { &*record };
+        record.id.set(self.number());
+        record.references.set(1);
+        record.spawned_at.set(spawned_at);
+        if name.is_some() {
+            record.set_name(name);
+        }
+        record.state.set(State::Ready);
+        self.live.set(self.live.get() + 1);
+        record
+    }
+
+    /// Makes a green thread and puts it at the end of the run queue. The record is counted once for the
+    /// scheduler and once for the caller.
+    ///
+    /// # Safety
+    ///
+    /// `spawn.entry` may be called with `spawn.data` on `spawn.stack` below `spawn.top`, and never returns
+    /// or unwinds: it ends in `exit`.
+    #[inline]
+    pub(crate) unsafe fn spawn(&self, spawn: Spawn) -> &Record {
+        let record = self.record(spawn.name, spawn.spawned_at);
+        record.references.set(2);
+        if self.ending.get() {
+            record.set(flag::CANCELLED);
+        }
+        let owner = Owner {
+            data: ptr::from_ref(record).cast(),
+            describe,
+        };
+        // SAFETY: the record keeps its thread's name and place for as long as the thread has a stack.
+        unsafe { spawn.stack.set_owner(owner) };
+        let limit = spawn.stack.limit();
+        // SAFETY: the stack is owned by the record from here on, so it is not reused before the thread has
+        // ended; the caller vouches for the entry.
+        unsafe { arch::prepare(&record.context, spawn.top, limit, spawn.entry, spawn.data) };
+        record.stack.set(Some(spawn.stack.into_raw()));
+        // SAFETY: invariant 42: the record lives and is in no ring.
+        unsafe { self.run_queue.push(record) };
+        if traced() {
+            self.trace_spawn(record);
+        }
+        record
+    }
+
+    /// Gives the CPU to the others that can run, and comes back after them.
+    #[inline(always)]
+    pub(crate) fn yield_now(&self) {
+        let running = self.running();
+        if self.tick() || running.flags.get() != 0 {
+            self.look_around(running);
+        }
+        // SAFETY: the running thread is in the ring.
+        let next = unsafe { self.run_queue.next(running) };
+        if !ptr::eq(next, running) {
+            // SAFETY: `next` is in the ring.
+            unsafe { self.switch_ready(running, next) };
+        }
+    }
+
+    /// As `yield_now`, without a look at the clock or at a cancel.
+    pub(super) fn yield_plain(&self) {
+        let running = self.running();
+        // SAFETY: the running thread is in the ring.
+        let next = unsafe { self.run_queue.next(running) };
+        if !ptr::eq(next, running) {
+            // SAFETY: `next` is in the ring.
+            unsafe { self.switch_ready(running, next) };
+        }
+    }
+
+    /// Gives the CPU to `target`, which is ready and not the running thread.
+    pub(crate) fn yield_to(&self, target: &Record) {
+        debug_assert_eq!(target.state.get(), State::Ready);
+        let running = self.running();
+        if self.tick() || running.flags.get() != 0 {
+            self.look_around(running);
+        }
+        // SAFETY: a ready thread is in the ring, and the target is not its head.
+        unsafe { self.run_queue.advance(target) };
+        // SAFETY: as above.
+        unsafe { self.switch_ready(running, target) };
+    }
+
+    /// Switches from a thread that stays ready.
+    ///
+    /// # Safety
+    ///
+    /// `next` is in the ring and is not `running`, which is its head.
+    #[inline(always)]
+    unsafe fn switch_ready(&self, running: &Record, next: *const Record) {
+        if traced() {
+            self.leave_spans(running);
+        }
+        // SAFETY: the caller's duty.
+        unsafe { self.run_queue.set_head(next) };
+        // SAFETY: as above; `running` has been left by the ring's head.
+        unsafe { self.switch(running, next) };
+    }
+
+    /// Leaves `from` for `to`, and returns when somebody switches back.
+    ///
+    /// # Safety
+    ///
+    /// `from` is the running thread; `to` is a live thread other than it, switched away from or never run,
+    /// and the head of the ring.
+    #[inline(always)]
+    pub(super) unsafe fn switch(&self, from: &Record, to: *const Record) {
+        // SAFETY: the caller says that `to` lives; as a member of the ring it has a live next.
+        let (to, after) = unsafe { (&*to, &*self.run_queue.next(to)) };
+        // The next switch will read the top of that stack: by then the line is here.
+        arch::prefetch(after.context.stack_pointer());
+        // SAFETY: `to` has been left or prepared, and nobody else switches to it: there is one OS thread.
+        let dead = unsafe { arch::switch(&from.context, &to.context, ptr::null_mut()) };
+        if !dead.is_null() {
+            self.bury(dead);
+        }
+        if from.has(flag::SPANS) {
+            self.enter_spans(from);
+        }
+    }
+
+    /// Clean-up for a thread that ended by switching here: it only frees memory (rule 7).
+    #[inline]
+    pub(crate) fn bury(&self, dead: *mut ()) {
+        let dead: *const Record = dead.cast();
+        // SAFETY: invariant 48: what arrives here is the record of a thread that has left its stack for
+        // good, and the scheduler's reference to it is still counted.
+        let record = unsafe { &*dead };
+        // SAFETY: as above: it will not be switched to again.
+        unsafe { arch::release(&record.context) };
+        if let Some(stack) = record.stack.take() {
+            // SAFETY: the slot was put there by `spawn`, and was taken out just now.
+            drop(unsafe { Stack::from_raw(stack) });
+        }
+        // SAFETY: the scheduler's reference is given up here, once.
+        unsafe { self.arena.release(dead) };
+    }
+
+    /// Ends the running thread: wakes who joins it and leaves its stack for good.
+    pub(crate) fn exit(&self, record: &Record) -> ! {
+        if traced() {
+            self.trace_exit(record);
+        }
+        record.state.set(State::Done);
+        while !record.joiners.is_empty() {
+            self.unpark(record.joiners.pop());
+        }
+        self.live.set(self.live.get() - 1);
+        if self.ending.get() && self.live.get() == 1 {
+            self.unpark(self.main.get());
+        }
+        // SAFETY: the running thread is in the ring.
+        unsafe { self.run_queue.remove(record) };
+        let mut next = self.run_queue.head();
+        if next.is_null() {
+            next = self.idle();
+        }
+        let dead = ptr::from_ref(record).cast_mut().cast();
+        // SAFETY: `next` is the head of the ring, thus live and switched away from or never run; this
+        // thread is in no queue, so nobody switches to it again.
+        unsafe { arch::switch_last(&record.context, &(*next).context, dead) }
+    }
+
+    /// Makes a parked thread ready; does nothing to one that runs, is ready or has ended.
+    ///
+    /// `record` is that of a thread that has not been buried, or at least lies in this core's arena.
+    #[inline]
+    pub(crate) fn unpark(&self, record: *const Record) {
+        // SAFETY: invariant 41: records of a living arena can be read.
+        let record = unsafe { &*record };
+        if record.state.get() != State::Parked {
+            return;
+        }
+        record.state.set(State::Ready);
+        // SAFETY: invariant 42: a parked thread is in no ring.
+        unsafe { self.run_queue.push(record) };
+        if traced() {
+            self.trace_unpark(record);
+        }
+    }
+
+    /// Counts one switch or operation; true when it is time to look at the clock.
+    #[inline(always)]
+    pub(super) fn tick(&self) -> bool {
+        let budget = self.budget.get() - 1;
+        self.budget.set(budget);
+        budget == 0
+    }
+
+    /// After an operation that did not park: lets others run when the budget is used up.
+    #[inline]
+    pub(crate) fn spend(&self) {
+        if self.tick() {
+            self.serve();
+            self.yield_plain();
+        }
+    }
+
+    /// A yield that has more to do than to switch.
+    #[cold]
+    fn look_around(&self, running: &Record) {
+        if self.budget.get() == 0 {
+            self.serve();
+        }
+        if running.has(flag::CANCELLED | flag::DEADLOCKED) {
+            self.interrupt_at_entry(running);
+        }
+    }
+}
+
+/// Whether somebody listens to events or enters spans: one load.
+#[inline(always)]
+pub(super) fn traced() -> bool {
+    LevelFilter::current() != LevelFilter::OFF
+}
+
+/// Names the green thread in a stack overflow report.
+///
+/// # Safety
+///
+/// `record` is that of the thread on whose stack the fault lies.
+unsafe fn describe(record: *const (), out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+    // SAFETY: the caller's duty: the owner of a stack in use lives.
+    write!(out, "{}", unsafe { &*record.cast::<Record>() })
+}

@@ -1,0 +1,172 @@
+//! The beginning and the end of a run: the main green thread, the cancel of what remains, and the deadlock
+//! report.
+
+use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::thread::panicking;
+
+use tracing::{Level, event};
+
+use super::{Core, Limit, Mask, fork};
+use crate::scheduler::record::flag;
+use crate::scheduler::{Reason, Record, State, Wakers};
+
+/// The payload that a cancelled green thread unwinds with. Nothing is printed for it.
+#[derive(Debug)]
+pub(crate) struct Cancelled;
+
+impl Core {
+    /// Runs `f` as the main green thread, on this stack, and then ends what remains.
+    pub(crate) fn run<T>(&self, called_at: &'static Location<'static>, f: impl FnOnce() -> T) -> T {
+        assert!(
+            Self::here().is_none(),
+            "run: this OS thread is already running a runtime"
+        );
+        fork::watch();
+        let main = self.record(Some(Arc::from("main")), called_at);
+        self.main.set(main);
+        self.ending.set(false);
+        self.stuck.set(false);
+        // SAFETY: invariant 42: the record is new, and is removed below before it is released.
+        unsafe { self.run_queue.push(main) };
+        Self::set_current(self);
+
+        let result = catch_unwind(AssertUnwindSafe(f));
+
+        // In a forked child the runtime has ended already; its green threads are its parent's.
+        if Self::here().is_some() {
+            self.end(main);
+            Self::set_current(std::ptr::null());
+            // SAFETY: the main thread is the only one left, and runs.
+            unsafe { self.run_queue.remove(main) };
+            main.state.set(State::Done);
+            self.main.set(std::ptr::null());
+            self.live.set(0);
+            // SAFETY: the scheduler's own reference, given up once.
+            unsafe { self.arena.release(main) };
+        }
+        match result {
+            Ok(value) => value,
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    /// Cancels all green threads but the main one, and waits until each has unwound and ended.
+    fn end(&self, main: &Record) {
+        self.ending.set(true);
+        main.clear(flag::CANCELLED | flag::DEADLOCKED);
+        while self.live.get() > 1 {
+            let before = self.live.get();
+            if cfg!(panic = "abort") {
+                return self.leak(main);
+            }
+            self.arena.for_each_live(|record| {
+                if !std::ptr::eq(record, main) {
+                    record.set(flag::CANCELLED);
+                    self.unpark(record);
+                }
+            });
+            self.stuck.set(false);
+            let reason = Reason::new("ending the run");
+            self.park(reason, Limit::None, Mask::Yes, || {
+                self.live.get() == 1 || self.stuck.get()
+            });
+            // Some put off their cancel while another unwound: once more, unless nobody ended.
+            if self.stuck.get() && self.live.get() == before {
+                return self.leak(main);
+            }
+        }
+    }
+
+    /// Gives up on threads that would not stop. Their stacks stay mapped for ever, since something may
+    /// still borrow from them; their records say that they have ended, so nothing wakes them.
+    #[cold]
+    fn leak(&self, main: &Record) {
+        let count = self.live.get() - 1;
+        let mut report = format!(
+            "greenlit: the run has ended, but {count} of its green threads would not stop\n"
+        );
+        self.describe_parked(&mut report);
+        if !cfg!(panic = "abort") {
+            eprint!("{report}");
+        }
+        self.arena.for_each_live(|record| {
+            if std::ptr::eq(record, main) {
+                return;
+            }
+            if record.state.get() == State::Ready {
+                // SAFETY: ready threads are in the ring.
+                unsafe { self.run_queue.remove(record) };
+            }
+            record.state.set(State::Done);
+        });
+        // The queues that they wait in point at their stacks, and the timers too.
+        self.leaked.set(true);
+    }
+
+    /// Nothing can run, and the reactor waits for nothing: is there anybody who could end a wait?
+    #[cold]
+    pub(super) fn look_for_deadlock(&self) {
+        let mut certain = true;
+        self.arena.for_each_live(|record| {
+            // Nobody can unpark a thread that no handle was made for, or that alone holds its handle.
+            let reachable =
+                record.with_handle(|handle| handle.is_some_and(|h| Arc::strong_count(h) > 1));
+            let wakers = record
+                .reason
+                .get()
+                .map_or(Wakers::Local, |reason| reason.wakers);
+            certain &= wakers == Wakers::Local || !reachable;
+        });
+        let certain = certain || only_os_thread();
+        // SAFETY: there is a main thread as long as anything parks, and its record lives.
+        let main = unsafe { &*self.main.get() };
+        if certain && self.ending.get() {
+            self.stuck.set(true);
+            self.unpark(main);
+        } else if certain {
+            main.set(flag::DEADLOCKED);
+            self.unpark(main);
+        } else if !self.warned.replace(true) {
+            let report = self.deadlock_report();
+            self.outside(|| event!(target: "greenlit", Level::WARN, "possible {report}"));
+        }
+    }
+
+    /// The main thread's blocking call ends with the deadlock report.
+    #[cold]
+    pub(super) fn die_of_deadlock(&self, main: &Record) -> ! {
+        main.clear(flag::DEADLOCKED);
+        let report = self.deadlock_report();
+        if panicking() {
+            eprintln!("greenlit: {report}");
+            std::process::abort();
+        }
+        panic!("{report}");
+    }
+
+    fn deadlock_report(&self) -> String {
+        let count = self.live.get();
+        let mut report =
+            format!("deadlock: all {count} green threads are parked and nothing can wake them\n");
+        self.describe_parked(&mut report);
+        report
+    }
+
+    /// A line for each green thread that waits: its name, its number, where it was spawned, what for.
+    fn describe_parked(&self, report: &mut String) {
+        self.arena.for_each_live(|record| {
+            // Writing to a string does not fail.
+            let _ = match record.reason.get() {
+                Some(reason) => writeln!(report, "  {record}: {reason}"),
+                None => writeln!(report, "  {record}"),
+            };
+        });
+    }
+}
+
+/// Whether this process has no other OS thread, so that nobody else could wake anything.
+fn only_os_thread() -> bool {
+    std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
+}

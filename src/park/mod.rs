@@ -1,0 +1,21 @@
+//! The one door to suspension. It joins the scheduler's queues, the reactor and the clock into the `Core`
+//! of an OS thread, and offers the rest of the crate, and outside authors, a way to park on a wait queue
+//! with a reason, and to unpark.
+
+mod core;
+mod door;
+mod turn;
+mod end;
+mod mailbox;
+mod spans;
+mod fork;
+mod queue;
+
+pub use crate::scheduler::record::Reason;
+pub use queue::WaitQueue;
+
+pub(crate) use core::{Core, Spawn};
+pub(crate) use door::{Limit, Mask, Outcome};
+pub(crate) use end::Cancelled;
+pub(crate) use fork::refuse_in_child;
+pub(crate) use mailbox::Mailbox;

@@ -1,0 +1,116 @@
+//! Turns of the reactor and the fairness budget: when the clock is read, when a turn is due, and what
+//! happens when nothing can run.
+
+use super::Core;
+use super::core::{QUOTA, traced};
+use crate::clock;
+use crate::reactor::Timeout;
+use crate::scheduler::Record;
+
+/// A turn is due so long after the last, in nanoseconds, even while threads can run.
+const TURN_INTERVAL: u64 = 100_000;
+
+impl Core {
+    /// The budget is used up: reads the clock, takes a turn if one is due, and sets the next budget.
+    #[cold]
+    pub(super) fn serve(&self) {
+        let now = clock::now();
+        let last = self.last_turn.get();
+        let elapsed = now.saturating_sub(last);
+        if last == 0 {
+            // The last turn did not read the clock: count from here.
+            self.last_turn.set(now);
+            self.quota.set(QUOTA);
+        } else if elapsed >= TURN_INTERVAL {
+            // Slices are long where even a small budget took more than the interval.
+            let quota = u64::from(self.quota.get()) * TURN_INTERVAL / elapsed;
+            self.quota
+                .set(u32::try_from(quota).unwrap_or(QUOTA).clamp(1, QUOTA));
+            self.turn(false);
+        } else {
+            self.quota.set((self.quota.get() * 2).min(QUOTA));
+        }
+        self.budget.set(self.quota.get());
+    }
+
+    /// Takes a turn that does not block, whether it is due or not.
+    pub(super) fn serve_now(&self) {
+        self.turn(false);
+    }
+
+    /// Nothing can run: takes turns, on the stack of whoever parked or ended last, until something can,
+    /// and returns what runs next.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn idle(&self) -> *const Record {
+        loop {
+            let awaits_nothing = self.timers.is_empty()
+                && self.reactor.waiting.get() == 0
+                && self.offloaded.get() == 0;
+            if awaits_nothing {
+                self.look_for_deadlock();
+            }
+            if self.run_queue.head().is_null() {
+                self.turn(true);
+            }
+            if !self.run_queue.head().is_null() {
+                return self.run_queue.head();
+            }
+        }
+    }
+
+    /// One turn: collects what became ready, letters from other OS threads, and timers that are due.
+    ///
+    /// It blocks only where `may_block` says so, that is, when nothing can run; nothing that it calls can
+    /// park (rule 8).
+    fn turn(&self, may_block: bool) {
+        let timed = !self.timers.is_empty();
+        let mut now = 0;
+        if timed || !may_block {
+            now = clock::now();
+            self.timers.stamp(now);
+        }
+        let timeout = match self.timers.next_deadline() {
+            _ if !may_block => Timeout::Zero,
+            None => Timeout::Never,
+            Some(deadline) if deadline <= now => Timeout::Zero,
+            Some(deadline) => Timeout::Nanos(deadline - now),
+        };
+        let turn = match self.reactor.turn(timeout, |record| self.unpark(record)) {
+            Ok(turn) => turn,
+            Err(error) => {
+                eprintln!(
+                    "greenlit: the reactor's epoll_wait failed: {error}; \
+                     some code closed a file descriptor that it does not own"
+                );
+                std::process::abort();
+            }
+        };
+        if turn.notified {
+            self.mailbox
+                .deliver(|record, number| self.unpark_numbered(record, number));
+        }
+        let mut fired = 0_usize;
+        if timed {
+            if timeout != Timeout::Zero {
+                now = clock::now();
+            }
+            while let Some(record) = self.timers.pop_due(now) {
+                fired += 1;
+                self.unpark(record);
+            }
+        }
+        self.last_turn.set(now);
+        if traced() {
+            self.trace_turn(turn.events, fired);
+        }
+    }
+
+    /// Unparks the thread `number` if `record` still serves it.
+    fn unpark_numbered(&self, record: *const Record, number: u64) {
+        // SAFETY: invariant 41: letters name records of this core's arena, which lives.
+        if unsafe { (*record).id.get() } == number {
+            self.unpark(record);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The notifier: an eventfd by which any OS thread ends a reactor's sleep. It is registered edge-triggered,
+//! so each write is an event of its own and nobody has to read the counter.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+/// Wakes the OS thread from outside.
+#[derive(Debug)]
+pub(super) struct Notifier(EventFd);
+
+impl Notifier {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self(EventFd::from_value_and_flags(
+            0,
+            EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK,
+        )?))
+    }
+
+    pub(super) fn notify(&self) {
+        match self.0.write(1) {
+            // The counter is full after 2^64 - 2 writes that nobody read: start anew, and write again.
+            Err(Errno::EAGAIN) => {
+                let _ = self.0.read();
+                let _ = self.0.write(1);
+            }
+            // No other error is possible on an eventfd that this object owns (eventfd(2)).
+            _ => {}
+        }
+    }
+}
+
+impl AsFd for Notifier {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

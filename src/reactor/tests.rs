@@ -1,0 +1,1 @@
+//! Tests of the reactor alone, with no scheduler.

@@ -1,0 +1,146 @@
+//! `run`, `Runtime` and its `Builder`: where a runtime is made, entered and ended.
+
+use std::fmt;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::panic::Location;
+
+use crate::park::Core;
+use crate::stack::{self, SizeClass};
+
+/// Runs `f` as the main green thread of a new runtime on this OS thread, and returns what it returns.
+///
+/// `f` may borrow, and runs on the OS thread's own stack. Inside it, [`thread::spawn`](crate::thread::spawn)
+/// makes further green threads. When `f` returns, those that remain are cancelled: each unwinds from the
+/// call that it is blocked in, and `run` returns once all have ended.
+///
+/// # Panics
+///
+/// Inside another `run` on the same OS thread; where the runtime cannot be made (no file descriptors left);
+/// with what `f` panics with; in a blocking call of `f` where every green thread is parked and nothing can
+/// wake one.
+///
+/// # Examples
+///
+/// ```
+/// use greenlit::thread;
+///
+/// let words = vec!["two", "green", "threads"];
+/// let count = greenlit::run(|| {
+///     let child = thread::spawn(|| 2);
+///     words.len() + child.join().unwrap()
+/// });
+/// assert_eq!(count, 5);
+/// ```
+#[track_caller]
+pub fn run<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T,
+{
+    match Runtime::builder().build() {
+        Ok(mut runtime) => runtime.run(f),
+        Err(error) => panic!("run: no runtime can be made: {error}"),
+    }
+}
+
+/// A runtime that can run again and again on the OS thread that made it, and keeps its stacks warm.
+///
+/// Several OS threads may have one each; they do not know each other. It stays on its OS thread:
+///
+/// ```compile_fail
+/// fn assert_send<T: Send>() {}
+/// assert_send::<greenlit::Runtime>();
+/// ```
+///
+/// # Examples
+///
+/// ```
+/// use greenlit::{Runtime, thread};
+///
+/// let mut runtime = Runtime::builder().stack_size(64 * 1024).max_threads(1000).build()?;
+/// for round in 0..3 {
+///     let answer = runtime.run(|| thread::spawn(move || round * 2).join().unwrap());
+///     assert_eq!(answer, round * 2);
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Runtime {
+    core: ManuallyDrop<Box<Core>>,
+}
+
+impl Runtime {
+    /// The default settings, to be changed before [`Builder::build`].
+    pub fn builder() -> Builder {
+        Builder {
+            stack_size: None,
+            max_threads: usize::MAX,
+        }
+    }
+
+    /// Runs `f` as the main green thread; see [`run`].
+    ///
+    /// # Panics
+    ///
+    /// As [`run`].
+    #[track_caller]
+    pub fn run<F, T>(&mut self, f: F) -> T
+    where
+        F: FnOnce() -> T,
+    {
+        self.core.run(Location::caller(), f)
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        // Threads that would not stop may still be in its queues: then it stays for ever.
+        if !self.core.leaked.get() {
+            // SAFETY: it is dropped here and never used again. No run is under way: that would borrow
+            // `self`.
+            unsafe { ManuallyDrop::drop(&mut self.core) };
+        }
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").finish_non_exhaustive()
+    }
+}
+
+/// The settings of a [`Runtime`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes nothing until its build method is called"]
+pub struct Builder {
+    stack_size: Option<usize>,
+    max_threads: usize,
+}
+
+impl Builder {
+    /// How many bytes of stack a green thread can use where its own builder does not say: at least 16 KiB,
+    /// rounded up to a size class. Without it slots of 256 KiB are used, or what `RUST_MIN_STACK` asks for.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// The most green threads that may live at once, the main one not counted. Without it there is no limit.
+    pub fn max_threads(mut self, threads: usize) -> Self {
+        self.max_threads = threads;
+        self
+    }
+
+    /// Makes the runtime.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a stack size that cannot be served; what epoll_create1(2), eventfd(2) and
+    /// sigaction(2) say, most often that no file descriptors are left.
+    pub fn build(self) -> io::Result<Runtime> {
+        let class = SizeClass::for_size(self.stack_size.unwrap_or_else(stack::default_size))?;
+        stack::install_overflow_handler()?;
+        Ok(Runtime {
+            core: ManuallyDrop::new(Core::new(self.max_threads, class)?),
+        })
+    }
+}

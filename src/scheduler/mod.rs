@@ -1,0 +1,15 @@
+//! The scheduler's records and queues: pure data that knows no clock, no file descriptor and no
+//! thread-local. `park` drives it; the rules of its raw pointers are invariants 40 to 43 of
+//! docs/SAFETY.md.
+
+pub(crate) mod record;
+pub(crate) mod arena;
+pub(crate) mod run_queue;
+pub(crate) mod wait_queue;
+pub(crate) mod timers;
+
+pub(crate) use arena::Arena;
+pub(crate) use record::{Reason, Record, State, Wakers};
+pub(crate) use run_queue::RunQueue;
+pub(crate) use timers::{TimerNode, Timers};
+pub(crate) use wait_queue::{Links, WaitNode};

@@ -1,0 +1,264 @@
+//! The record of one green thread: where it left off, what state it is in, what it waits for.
+//! Records lie off the stacks, so that handles may outlive the thread and its runtime.
+
+use std::any::Any;
+use std::cell::{Cell, UnsafeCell};
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::panic::Location;
+use std::ptr;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::Links;
+use super::arena::Chunk;
+use crate::arch::Context;
+use crate::stack::Slot;
+
+/// A green thread's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum State {
+    /// The record belongs to no green thread.
+    Free,
+    /// In the run queue: it runs, or it can run.
+    Ready,
+    /// Switched away from, in no run queue.
+    Parked,
+    /// It has ended; its result may still lie in the record.
+    Done,
+}
+
+/// Who could end a wait: what a deadlock report is decided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wakers {
+    /// Only green threads of the same runtime.
+    Local,
+    /// The reactor, a timer or an offloaded job.
+    Event,
+    /// Any OS thread of the process that holds a handle.
+    Anyone,
+}
+
+/// Why a green thread parks: shown in dumps, traces and deadlock reports.
+#[derive(Clone, Copy)]
+pub struct Reason {
+    /// What the thread does, as a participle: `joining`, `sleeping`, `reading`.
+    pub(crate) what: &'static str,
+    /// The object's kind: `green thread #`, `fd `; empty where there is no object.
+    pub(crate) kind: &'static str,
+    /// The object's number.
+    pub(crate) object: u64,
+    /// Who could end the wait.
+    pub(crate) wakers: Wakers,
+}
+
+impl Reason {
+    /// A wait that only green threads of this runtime can end, with what the thread does meanwhile as a
+    /// participle: `Reason::new("waiting for a free seat")`.
+    #[must_use]
+    pub const fn new(what: &'static str) -> Self {
+        Self {
+            what,
+            kind: "",
+            object: 0,
+            wakers: Wakers::Local,
+        }
+    }
+
+    /// Names the object that is waited for: its kind, with the space or sign that stands before the number,
+    /// and its number.
+    #[must_use]
+    pub const fn on(self, kind: &'static str, object: u64) -> Self {
+        Self {
+            kind,
+            object,
+            ..self
+        }
+    }
+
+    pub(crate) const fn woken_by(self, wakers: Wakers) -> Self {
+        Self { wakers, ..self }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind.is_empty() {
+            return f.write_str(self.what);
+        }
+        write!(f, "{} {}{}", self.what, self.kind, self.object)
+    }
+}
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reason({self})")
+    }
+}
+
+/// Something happened to this record that the next pass through the door has to look at.
+pub(crate) mod flag {
+    /// The green thread is cancelled: its next blocking call unwinds.
+    pub(crate) const CANCELLED: u32 = 1 << 0;
+    /// Nothing can wake the run any more: the main green thread's blocking call panics.
+    pub(crate) const DEADLOCKED: u32 = 1 << 1;
+    /// Spans were exited when it was switched away from and wait in `spans`.
+    pub(crate) const SPANS: u32 = 1 << 2;
+}
+
+/// The room for a result that needs no allocation: a `thread::Result` of three words' payload.
+pub(crate) const RESULT_WORDS: usize = 4;
+
+/// The record of one green thread.
+///
+/// The first cache line holds what a switch reads and writes; the rest is touched at spawn, join and in
+/// reports. Every field is a cell: nothing is borrowed across a switch (rule 5).
+#[repr(C, align(64))]
+pub(crate) struct Record {
+    /// Its neighbours in the run queue's ring; meaningless unless `state` is `Ready`.
+    pub(super) next: Cell<*const Record>,
+    pub(super) prev: Cell<*const Record>,
+    /// Where it was left; meaningless while it runs.
+    pub(crate) context: Context,
+    pub(crate) state: Cell<State>,
+    /// A set of `flag`s.
+    pub(crate) flags: Cell<u32>,
+    /// Unique in the process, new for each green thread that the record serves: its generation.
+    pub(crate) id: Cell<u64>,
+    /// The stack it owns; `None` for the main green thread, which runs on the OS thread's own, and once
+    /// the stack has been given back.
+    pub(crate) stack: Cell<Option<NonNull<Slot>>>,
+
+    /// Those who wait for its end.
+    pub(crate) joiners: Links,
+    /// The scheduler's own reference while the thread lives, and one for its `JoinHandle`.
+    pub(crate) references: Cell<u32>,
+    /// `thread::park`'s token, apart from any wait node (rule 6).
+    pub(crate) token: Cell<bool>,
+    /// Whether the result lies in `result` (or in a box that `result` points to).
+    pub(crate) has_result: Cell<bool>,
+    /// The result, from the end of the thread until its handle takes it.
+    pub(crate) result: UnsafeCell<MaybeUninit<[usize; RESULT_WORDS]>>,
+
+    /// What it waits for; `None` while it does not.
+    pub(crate) reason: Cell<Option<Reason>>,
+    /// Where it was spawned.
+    pub(crate) spawned_at: Cell<&'static Location<'static>>,
+    /// Its name, if the spawner gave one.
+    name: UnsafeCell<Option<Arc<str>>>,
+    /// What upper layers keep with the thread: its public handle, once somebody asked for it.
+    handle: UnsafeCell<Option<Arc<dyn Any + Send + Sync>>>,
+    /// The spans that were entered when it was switched away from, innermost first.
+    spans: UnsafeCell<Vec<tracing::span::Id>>,
+    /// The chunk that it lies in.
+    pub(super) chunk: Cell<*const Chunk>,
+}
+
+impl Record {
+    pub(super) fn new() -> Self {
+        Self {
+            next: Cell::new(ptr::null()),
+            prev: Cell::new(ptr::null()),
+            context: Context::new(),
+            state: Cell::new(State::Free),
+            flags: Cell::new(0),
+            id: Cell::new(0),
+            stack: Cell::new(None),
+            joiners: Links::new(),
+            references: Cell::new(0),
+            token: Cell::new(false),
+            has_result: Cell::new(false),
+            result: UnsafeCell::new(MaybeUninit::uninit()),
+            reason: Cell::new(None),
+            spawned_at: Cell::new(Location::caller()),
+            name: UnsafeCell::new(None),
+            handle: UnsafeCell::new(None),
+            spans: UnsafeCell::new(Vec::new()),
+            chunk: Cell::new(ptr::null()),
+        }
+    }
+
+    /// Whether any of `flags` is set.
+    #[inline(always)]
+    pub(crate) fn has(&self, flags: u32) -> bool {
+        self.flags.get() & flags != 0
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, flags: u32) {
+        self.flags.set(self.flags.get() | flags);
+    }
+
+    #[inline]
+    pub(crate) fn clear(&self, flags: u32) {
+        self.flags.set(self.flags.get() & !flags);
+    }
+
+    /// The name that the spawner gave.
+    pub(crate) fn name(&self) -> Option<Arc<str>> {
+        // SAFETY: invariant 40: the record is used by one OS thread, and no reference into the cell
+        // outlives this statement.
+        unsafe { (*self.name.get()).clone() }
+    }
+
+    pub(crate) fn set_name(&self, name: Option<Arc<str>>) {
+        // SAFETY: as in `name`; the old value is moved out before it is dropped.
+        drop(unsafe { self.name.get().replace(name) });
+    }
+
+    /// Looks at the public handle that was made for this green thread, if one was. `f` does not replace it.
+    #[inline]
+    pub(crate) fn with_handle<R>(
+        &self,
+        f: impl FnOnce(Option<&Arc<dyn Any + Send + Sync>>) -> R,
+    ) -> R {
+        // SAFETY: as in `name`; the callers' closures only read and clone.
+        f(unsafe { (*self.handle.get()).as_ref() })
+    }
+
+    pub(crate) fn set_handle(&self, handle: Option<Arc<dyn Any + Send + Sync>>) {
+        // SAFETY: as in `name`; the old value is moved out before it is dropped.
+        drop(unsafe { self.handle.get().replace(handle) });
+    }
+
+    /// Takes the saved spans, and leaves `spans` in their place.
+    pub(crate) fn replace_spans(&self, spans: Vec<tracing::span::Id>) -> Vec<tracing::span::Id> {
+        // SAFETY: as in `name`; nothing is dropped here.
+        unsafe { self.spans.get().replace(spans) }
+    }
+
+    /// Makes the record ready to serve another green thread.
+    #[inline]
+    pub(super) fn reset(&self) {
+        self.state.set(State::Free);
+        self.flags.set(0);
+        self.id.set(0);
+        self.token.set(false);
+        self.reason.set(None);
+        if self.with_handle(|handle| handle.is_some()) {
+            self.set_handle(None);
+        }
+        // SAFETY: as in `name`.
+        if unsafe { (*self.name.get()).is_some() } {
+            self.set_name(None);
+        }
+    }
+}
+
+/// `green thread "name" (#7, spawned at src/main.rs:10:5)`: how every report calls a green thread.
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("green thread ")?;
+        // SAFETY: as in `name`; formatting a str runs no code that could replace it.
+        if let Some(name) = unsafe { (*self.name.get()).as_deref() } {
+            write!(f, "\"{name}\" ")?;
+        }
+        write!(
+            f,
+            "(#{}, spawned at {})",
+            self.id.get(),
+            self.spawned_at.get()
+        )
+    }
+}

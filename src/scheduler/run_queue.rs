@@ -1,0 +1,120 @@
+//! The run queue: an intrusive ring whose head is the running thread. A yield only advances the head; what
+//! becomes ready is linked in before it, so the order is first in, first out.
+
+use std::cell::Cell;
+use std::ptr;
+
+use super::Record;
+
+/// The ring of the green threads that can run.
+pub(crate) struct RunQueue {
+    /// The running thread; null while nothing can run.
+    head: Cell<*const Record>,
+}
+
+impl RunQueue {
+    pub(crate) const fn new() -> Self {
+        Self {
+            head: Cell::new(ptr::null()),
+        }
+    }
+
+    /// The running thread, or what runs next while nobody does; null when nothing can run.
+    #[inline(always)]
+    pub(crate) fn head(&self) -> *const Record {
+        self.head.get()
+    }
+
+    /// The thread behind `record`: `record` itself when it is alone.
+    ///
+    /// # Safety
+    ///
+    /// `record` is in this ring.
+    #[inline(always)]
+    pub(crate) unsafe fn next(&self, record: *const Record) -> *const Record {
+        // SAFETY: invariant 42: members of the ring are live records.
+        unsafe { (*record).next.get() }
+    }
+
+    /// Makes `record` the head: what ran becomes the ring's last if `record` was its next.
+    ///
+    /// # Safety
+    ///
+    /// `record` is in this ring.
+    #[inline(always)]
+    pub(crate) unsafe fn set_head(&self, record: *const Record) {
+        self.head.set(record);
+    }
+
+    /// Links `record` in as the last.
+    ///
+    /// # Safety
+    ///
+    /// `record` is live, is in no ring, and stays live until it is removed.
+    #[inline]
+    pub(crate) unsafe fn push(&self, record: *const Record) {
+        let head = self.head.get();
+        if head.is_null() {
+            // SAFETY: the caller says that the record lives.
+            let only = unsafe { &*record };
+            only.next.set(record);
+            only.prev.set(record);
+            self.head.set(record);
+            return;
+        }
+        // SAFETY: the head is a live member, and so is the caller's record.
+        unsafe { link(record, (*head).prev.get(), head) };
+    }
+
+    /// Unlinks `record`. If it was the head, the thread behind it becomes the head; null if it was alone.
+    ///
+    /// # Safety
+    ///
+    /// `record` is in this ring.
+    #[inline]
+    pub(crate) unsafe fn remove(&self, record: *const Record) {
+        // SAFETY: members are live.
+        let this = unsafe { &*record };
+        let next = this.next.get();
+        if next == record {
+            self.head.set(ptr::null());
+            return;
+        }
+        let prev = this.prev.get();
+        // SAFETY: neighbours of a member are members.
+        unsafe { (*prev).next.set(next) };
+        // SAFETY: as above.
+        unsafe { (*next).prev.set(prev) };
+        if self.head.get() == record {
+            self.head.set(next);
+        }
+    }
+
+    /// Moves `record` to the place right behind the head, so that it runs next.
+    ///
+    /// # Safety
+    ///
+    /// `record` is in this ring and is not its head.
+    pub(crate) unsafe fn advance(&self, record: *const Record) {
+        let head = self.head.get();
+        // SAFETY: the caller says that it is a member; the head remains, so the ring is not empty.
+        unsafe { self.remove(record) };
+        // SAFETY: the head is a member, and `record` lives.
+        unsafe { link(record, head, (*head).next.get()) };
+    }
+}
+
+/// Links `record` in between two neighbours.
+///
+/// # Safety
+///
+/// All three are live records; `prev` and `next` are neighbours in one ring.
+#[inline(always)]
+unsafe fn link(record: *const Record, prev: *const Record, next: *const Record) {
+    // SAFETY: the caller says that all three live.
+    let (this, before, after) = unsafe { (&*record, &*prev, &*next) };
+    this.prev.set(prev);
+    this.next.set(next);
+    before.next.set(record);
+    after.prev.set(record);
+}

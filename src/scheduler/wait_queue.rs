@@ -1,0 +1,135 @@
+//! The one list of waiters: nodes on the waiters' own stacks, first in, first out. Joins, sources and
+//! `park::WaitQueue` are made of it.
+
+use std::cell::Cell;
+use std::marker::PhantomPinned;
+use std::ptr;
+
+use super::Record;
+
+/// One green thread's place in a wait queue. It lies on the stack of the thread that waits, and its drop
+/// takes it out of the queue however the wait ended.
+pub(crate) struct WaitNode {
+    prev: Cell<*const WaitNode>,
+    next: Cell<*const WaitNode>,
+    /// The queue it is linked in; null when it is in none.
+    queue: Cell<*const Links>,
+    /// Who waits.
+    record: *const Record,
+    _pinned: PhantomPinned,
+}
+
+/// The two ends of a queue of waiters.
+pub(crate) struct Links {
+    head: Cell<*const WaitNode>,
+    tail: Cell<*const WaitNode>,
+}
+
+impl WaitNode {
+    pub(crate) const fn new(record: *const Record) -> Self {
+        Self {
+            prev: Cell::new(ptr::null()),
+            next: Cell::new(ptr::null()),
+            queue: Cell::new(ptr::null()),
+            record,
+            _pinned: PhantomPinned,
+        }
+    }
+
+    /// Whether the node is still in its queue.
+    #[inline]
+    pub(crate) fn is_linked(&self) -> bool {
+        !self.queue.get().is_null()
+    }
+
+    /// Takes the node out of the queue it is in, if it is in one.
+    #[inline]
+    pub(crate) fn unlink(&self) {
+        let queue = self.queue.replace(ptr::null());
+        if queue.is_null() {
+            return;
+        }
+        let (prev, next) = (self.prev.get(), self.next.get());
+        // SAFETY: invariant 43: a queue outlives the nodes that are linked in it.
+        let queue = unsafe { &*queue };
+        match prev.is_null() {
+            true => queue.head.set(next),
+            // SAFETY: as above: a linked node lives.
+            false => unsafe { (*prev).next.set(next) },
+        }
+        match next.is_null() {
+            true => queue.tail.set(prev),
+            // SAFETY: as above.
+            false => unsafe { (*next).prev.set(prev) },
+        }
+    }
+}
+
+impl Drop for WaitNode {
+    fn drop(&mut self) {
+        self.unlink();
+    }
+}
+
+impl Links {
+    pub(crate) const fn new() -> Self {
+        Self {
+            head: Cell::new(ptr::null()),
+            tail: Cell::new(ptr::null()),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.get().is_null()
+    }
+
+    /// Links `node` in as the last.
+    ///
+    /// # Safety
+    ///
+    /// `node` is in no queue, stays where it is until it is unlinked, and is unlinked before this queue
+    /// moves or is dropped.
+    #[inline]
+    pub(crate) unsafe fn push(&self, node: &WaitNode) {
+        let tail = self.tail.replace(node);
+        node.prev.set(tail);
+        node.next.set(ptr::null());
+        node.queue.set(self);
+        match tail.is_null() {
+            true => self.head.set(node),
+            // SAFETY: invariant 43: a linked node lives.
+            false => unsafe { (*tail).next.set(node) },
+        }
+    }
+
+    /// Who waits the longest; null when nobody does.
+    #[inline]
+    pub(crate) fn first(&self) -> *const Record {
+        let head = self.head.get();
+        if head.is_null() {
+            return ptr::null();
+        }
+        // SAFETY: invariant 43: a linked node lives.
+        unsafe { (*head).record }
+    }
+
+    /// Whether `node` is the first of this queue.
+    #[inline]
+    pub(crate) fn is_first(&self, node: &WaitNode) -> bool {
+        ptr::eq(self.head.get(), node)
+    }
+
+    /// Takes out who waits the longest; null when nobody does.
+    #[inline]
+    pub(crate) fn pop(&self) -> *const Record {
+        let head = self.head.get();
+        if head.is_null() {
+            return ptr::null();
+        }
+        // SAFETY: invariant 43: a linked node lives.
+        let node = unsafe { &*head };
+        node.unlink();
+        node.record
+    }
+}

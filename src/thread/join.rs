@@ -1,0 +1,202 @@
+//! `JoinHandle`, and where a result lies between the end of a thread and its join: in the record, or in a
+//! box where it is too large for that.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::thread::Result;
+
+use super::handle::{self, Thread};
+use crate::park::{Cancelled, Core, Limit, Mask, Outcome, refuse_in_child};
+use crate::scheduler::record::RESULT_WORDS;
+use crate::scheduler::{Reason, Record, State, WaitNode, arena};
+
+/// An owned permission to wait for the end of a green thread and take its result.
+///
+/// Dropping it detaches the thread. It stays on its OS thread, as everything of a green thread does:
+///
+/// ```compile_fail
+/// fn assert_send<T: Send>() {}
+/// assert_send::<greenlit::thread::JoinHandle<()>>();
+/// ```
+pub struct JoinHandle<T> {
+    record: NonNull<Record>,
+    thread: OnceCell<Thread>,
+    _result: PhantomData<(T, *mut ())>,
+}
+
+/// Whether a result lies in the record itself.
+const fn fits<T>() -> bool {
+    size_of::<Result<T>>() <= RESULT_WORDS * size_of::<usize>()
+        && align_of::<Result<T>>() <= align_of::<usize>()
+}
+
+impl<T> JoinHandle<T> {
+    /// # Safety
+    ///
+    /// One reference of `record` is counted for the handle, and its thread's result is a `T`.
+    #[inline]
+    pub(super) unsafe fn new(record: &Record) -> Self {
+        Self {
+            record: NonNull::from(record),
+            thread: OnceCell::new(),
+            _result: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn record(&self) -> &Record {
+        // SAFETY: invariant 41: the handle's counted reference keeps the record.
+        unsafe { self.record.as_ref() }
+    }
+
+    /// Waits for the green thread to end, and returns what its closure did: `Err` holds the payload of a
+    /// panic, or a private payload where the thread was cancelled.
+    ///
+    /// # Panics
+    ///
+    /// If a green thread joins itself. In the main green thread, where every green thread is parked and
+    /// nothing can wake one: a deadlock.
+    ///
+    /// # Errors
+    ///
+    /// The payload of the panic that ended the thread.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled green thread unwinds from here, and detaches the thread that it waited for. If it
+    /// unwinds already, it waits.
+    #[track_caller]
+    #[inline]
+    pub fn join(self) -> Result<T> {
+        if self.record().state.get() != State::Done {
+            self.wait();
+        }
+        // SAFETY: the thread has ended, and this handle, which goes with the call, takes its result.
+        unsafe { take(self.record()) }.unwrap_or_else(|| Err(Box::new(Cancelled)))
+    }
+
+    #[track_caller]
+    fn wait(&self) {
+        let record = self.record();
+        let Some(core) = Core::current() else {
+            refuse_in_child();
+            panic!("join: the green thread's runtime does not run here");
+        };
+        assert!(
+            !std::ptr::eq(record, core.running()),
+            "join: a green thread cannot join itself"
+        );
+        let node = WaitNode::new(core.running());
+        // SAFETY: invariant 43: the node is pinned to this frame and unlinked by its drop; the queue lies
+        // in a record that the handle keeps.
+        unsafe { record.joiners.push(&node) };
+        let reason = Reason::new("joining").on("green thread #", record.id.get());
+        if core.park(reason, Limit::None, Mask::No, || !node.is_linked()) == Outcome::Cancelled {
+            core.park(reason, Limit::None, Mask::Yes, || !node.is_linked());
+        }
+    }
+
+    /// Whether the thread has ended, so that `join` would not wait.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.record().state.get() == State::Done
+    }
+
+    /// The handle of the green thread itself: its name, its number, `unpark`.
+    #[must_use]
+    pub fn thread(&self) -> &Thread {
+        self.thread.get_or_init(|| handle::of(self.record()))
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        let record = self.record();
+        if record.has_result.get() {
+            // SAFETY: the thread has ended, since it has left its result, and this handle goes.
+            drop_unclaimed(record, unsafe { take::<T>(record) });
+        }
+        // SAFETY: the reference that was counted for this handle, given up once.
+        unsafe { arena::release(self.record.as_ptr()) };
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle")
+            .field("id", &self.record().id.get())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Leaves a thread's result for its handle, or drops it where there is none. Called on the thread's own
+/// stack.
+///
+/// # Safety
+///
+/// `record` is the running thread's, which ends now, and its handle is a `JoinHandle<T>`.
+pub(super) unsafe fn deliver<T>(record: &Record, result: Result<T>) {
+    let has_handle = record.references.get() > 1;
+    if !has_handle {
+        return drop_unclaimed(record, Some(result));
+    }
+    let slot = record.result.get();
+    if fits::<T>() {
+        // SAFETY: the slot is free, large enough and aligned (`fits`); nobody borrows it.
+        unsafe { slot.cast::<Result<T>>().write(result) };
+    } else {
+        // SAFETY: a pointer fits any slot.
+        unsafe {
+            slot.cast::<*mut Result<T>>()
+                .write(Box::into_raw(Box::new(result)))
+        };
+    }
+    record.has_result.set(true);
+}
+
+/// Takes the result out of an ended thread's record.
+///
+/// # Safety
+///
+/// If the record has a result, `deliver::<T>` left it.
+#[inline]
+unsafe fn take<T>(record: &Record) -> Option<Result<T>> {
+    if !record.has_result.replace(false) {
+        return None;
+    }
+    let slot = record.result.get();
+    if fits::<T>() {
+        // SAFETY: `deliver` wrote it, and it is read once: `has_result` is cleared.
+        return Some(unsafe { slot.cast::<Result<T>>().read() });
+    }
+    // SAFETY: as above, and the pointer came from a box.
+    Some(*unsafe { Box::from_raw(slot.cast::<*mut Result<T>>().read()) })
+}
+
+/// Drops a result that nobody joins, and reports its panic, once.
+fn drop_unclaimed<T>(record: &Record, result: Option<Result<T>>) {
+    let payload = match result {
+        Some(Err(payload)) => payload,
+        Some(Ok(value)) => match catch_unwind(AssertUnwindSafe(|| drop(value))) {
+            Ok(()) => return,
+            Err(payload) => payload,
+        },
+        None => return,
+    };
+    if payload.is::<Cancelled>() {
+        return;
+    }
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a payload that is no string");
+    eprintln!("greenlit: {record} panicked and nobody joined it: {message}");
+    // A payload may panic when it is dropped: that one is let go.
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
+}

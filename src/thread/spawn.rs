@@ -1,0 +1,252 @@
+//! Spawning: where a green thread's closure lies, its first frame, and what becomes of its result.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use super::join::{self, JoinHandle};
+use crate::park::{Cancelled, Core, Spawn, refuse_in_child};
+use crate::scheduler::Record;
+use crate::scheduler::record::flag;
+use crate::stack::SizeClass;
+
+/// Larger closures are boxed, so that a spawn touches one page of the new stack and a small stack holds any.
+const LARGEST_IN_PLACE: usize = 1024;
+
+/// Spawns a green thread that runs `f`, after those that are ready already.
+///
+/// Neither the closure nor its result has to be `Send`: green threads stay on their OS thread. A handle
+/// that is dropped detaches the thread; at the end of the run it is cancelled if it has not ended.
+///
+/// # Panics
+///
+/// Outside a runtime; where the runtime's `max_threads` live already; where no stack can be made.
+/// [`Builder::spawn`] returns an error instead.
+///
+/// # Examples
+///
+/// ```
+/// use greenlit::thread;
+/// use std::rc::Rc;
+///
+/// greenlit::run(|| {
+///     let shared = Rc::new(20);
+///     let handle = thread::spawn({
+///         let shared = shared.clone();
+///         move || *shared + 1
+///     });
+///     assert_eq!(handle.join().unwrap() + *shared, 41);
+/// });
+/// ```
+#[inline]
+#[track_caller]
+pub fn spawn<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    match spawn_on(None, None, Location::caller(), f) {
+        Ok(handle) => handle,
+        Err(error) => refuse(&error),
+    }
+}
+
+#[cold]
+#[track_caller]
+fn refuse(error: &io::Error) -> ! {
+    panic!("spawn: {error}");
+}
+
+/// A green thread's name and stack size, as [`std::thread::Builder`].
+///
+/// # Examples
+///
+/// ```
+/// use greenlit::thread;
+///
+/// greenlit::run(|| -> std::io::Result<()> {
+///     let worker = thread::Builder::new().name("worker".into()).stack_size(64 * 1024).spawn(|| {
+///         thread::current().name().map(str::to_owned)
+///     })?;
+///     assert_eq!(worker.join().unwrap().as_deref(), Some("worker"));
+///     Ok(())
+/// }).unwrap();
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "a builder spawns nothing until its spawn method is called"]
+pub struct Builder {
+    name: Option<String>,
+    stack_size: Option<usize>,
+}
+
+impl Builder {
+    /// No name, and the runtime's stack size.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The name that reports and `Thread::name` show.
+    pub fn name(mut self, name: String) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// How many bytes of stack the thread can use, at least 16 KiB; rounded up to a size class.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Spawns a green thread that runs `f`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a stack size that cannot be served; `WouldBlock` where the runtime's
+    /// `max_threads` live already; `Unsupported` outside a runtime; what mmap(2) and its kin say where no
+    /// stack can be made, with the remedy.
+    #[track_caller]
+    pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        let name = self.name.map(Arc::from);
+        spawn_on(self.stack_size, name, Location::caller(), f)
+    }
+}
+
+#[inline]
+fn spawn_on<F, T>(
+    stack_size: Option<usize>,
+    name: Option<Arc<str>>,
+    spawned_at: &'static Location<'static>,
+    f: F,
+) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    if size_of::<F>() > LARGEST_IN_PLACE {
+        let f = Box::new(f);
+        return spawn_in_place(stack_size, name, spawned_at, move || f());
+    }
+    spawn_in_place(stack_size, name, spawned_at, f)
+}
+
+#[inline]
+fn spawn_in_place<F, T>(
+    stack_size: Option<usize>,
+    name: Option<Arc<str>>,
+    spawned_at: &'static Location<'static>,
+    f: F,
+) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    let Some(core) = Core::current() else {
+        return Err(no_runtime());
+    };
+    if !core.admits() {
+        return Err(full());
+    }
+    let class = match stack_size {
+        None => core.default_class(),
+        Some(bytes) => SizeClass::for_size(bytes)?,
+    };
+    let stack = core.pool().acquire(class)?;
+    // The closure lies at the top of the stack, aligned as it and the first frame ask.
+    let align = align_of::<F>().max(16);
+    let base = stack.base();
+    let gap = (base.addr() - size_of::<F>()) % align + size_of::<F>();
+    let top = base.wrapping_sub(gap);
+    // SAFETY: `top` lies at most 1,024 bytes and one alignment below the base of a stack of at least
+    // 16 KiB that nobody uses, and is aligned for `F`.
+    unsafe { top.cast::<F>().write(f) };
+    let spawn = Spawn {
+        stack,
+        entry: root::<F, T>,
+        top,
+        data: top.cast(),
+        name,
+        spawned_at,
+    };
+    // SAFETY: `root` reads the closure once, never returns and catches what unwinds; `'static` bounds let
+    // the closure live as long as its thread.
+    let record = unsafe { core.spawn(spawn) };
+    // SAFETY: `spawn` counted one reference for this handle, and the thread's result is a `T`.
+    Ok(unsafe { JoinHandle::new(record) })
+}
+
+#[cold]
+fn no_runtime() -> io::Error {
+    refuse_in_child();
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "no runtime runs on this OS thread; call it inside greenlit::run",
+    )
+}
+
+#[cold]
+fn full() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::WouldBlock,
+        "the runtime's max_threads green threads live already",
+    )
+}
+
+/// The first frame of every green thread.
+///
+/// # Safety
+///
+/// It is entered by a switch from another thread of the current runtime, with `data` pointing at the
+/// closure, which nobody else reads.
+unsafe extern "C" fn root<F, T>(dead: *mut (), data: *mut ()) -> !
+where
+    F: FnOnce() -> T,
+{
+    let Some(core) = Core::current() else {
+        unreachable!("switches happen inside a run")
+    };
+    if !dead.is_null() {
+        core.bury(dead);
+    }
+    let record = core.running();
+    // SAFETY: the caller's duty.
+    let f = unsafe { data.cast::<F>().read() };
+    run_body(record, f);
+    let Some(core) = Core::current() else {
+        end_of_forked_child()
+    };
+    core.exit(record)
+}
+
+/// Runs the closure and keeps or drops its result; all on the thread's own stack (rule 7).
+fn run_body<F, T>(record: &Record, f: F)
+where
+    F: FnOnce() -> T,
+{
+    let result = if record.has(flag::CANCELLED) {
+        // Cancelled before it ran: its closure is dropped by an unwinding, as it would be later on, so that
+        // blocking calls in its destructors know that they must not start one.
+        catch_unwind(AssertUnwindSafe(|| {
+            let _dropped = f;
+            resume_unwind(Box::new(Cancelled))
+        }))
+    } else {
+        catch_unwind(AssertUnwindSafe(f))
+    };
+    // SAFETY: this is the end of the thread, whose result is a `T`.
+    unsafe { join::deliver(record, result) };
+}
+
+#[cold]
+fn end_of_forked_child() -> ! {
+    eprintln!(
+        "greenlit: a forked child came to the end of a green thread, and there is no runtime to go on with; \
+         exec or exit in the child"
+    );
+    std::process::abort();
+}
+
+const _: () = assert!(size_of::<JoinHandle<u64>>() <= 24);
