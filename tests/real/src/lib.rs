@@ -1,0 +1,125 @@
+//! Starts programs of the project for the tests beside it, alone or under strace, and reads what
+//! strace saw. It tests nothing itself.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::{env, fs};
+
+/// A server that runs until it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    /// Where it listens, as it printed it.
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// Starts `command`, with the address to listen on as its argument, and waits until it has
+    /// printed the address that it got.
+    pub fn start(mut command: Command) -> Self {
+        command.arg("127.0.0.1:0").stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the server's program");
+        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let address = lines
+            .map(|line| line.expect("text"))
+            .find_map(|line| address_in(&line))
+            .expect("a server prints where it listens");
+        Self { child, address }
+    }
+
+    /// Asks the server to end, as Ctrl-C does, and waits until it has.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Not `Child::kill`: strace passes SIGINT on and writes the end of its file.
+        let id = self.child.id().to_string();
+        run(Command::new("kill").args(["-INT", &id]));
+        let _ = self.child.wait();
+    }
+}
+
+/// The first word of `line` that is an address, bare or as the host of a URL.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    line.split_whitespace().find_map(|word| {
+        let word = word.trim_start_matches("http://");
+        word.trim_end_matches(['/', '.', ',']).parse().ok()
+    })
+}
+
+/// The path of an example, which is built for release if it is not there yet.
+pub fn example(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = root.join(env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into()));
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--release", "--quiet", "--example", name]);
+    build.current_dir(&root).env("CARGO_TARGET_DIR", &target);
+    let built = run(&mut build);
+    assert!(built.status.success(), "{built:?}");
+    target.join("release/examples").join(name)
+}
+
+/// A command that runs `program` under strace, which writes the system calls named in `calls` to
+/// `trace`.
+pub fn under_strace(program: &Path, calls: &str, trace: &Path) -> Command {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-e", "signal=none", "-e"]);
+    strace.arg(format!("trace={calls}")).arg("-o").arg(trace);
+    strace.arg(program);
+    strace
+}
+
+/// A place for a trace that no other test uses.
+pub fn trace_file(test: &str) -> PathBuf {
+    env::temp_dir().join(format!("{test}.{}.strace", std::process::id()))
+}
+
+/// The calls in a trace, in order, without the process's number. A call that was interrupted by
+/// another OS thread's stands once, where it ended.
+pub fn calls(trace: &Path) -> Vec<String> {
+    let text = fs::read_to_string(trace).expect("strace wrote its file");
+    let finished = text.lines().filter(|line| !line.contains("<unfinished"));
+    finished
+        .filter_map(|line| line.split_once(' '))
+        .map(|(_, call)| call.trim_start().to_owned())
+        .collect()
+}
+
+/// Whether a call in a trace is a wait of the reactor.
+pub fn is_wait(call: &str) -> bool {
+    let call = call.trim_start_matches("<... ");
+    ["epoll_wait", "epoll_pwait", "epoll_pwait2"]
+        .iter()
+        .any(|name| {
+            call.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(['(', ' ']))
+        })
+}
+
+/// Whether a wait of the reactor may sleep in the kernel: it has a timeout other than zero, or none.
+pub fn may_sleep(wait: &str) -> bool {
+    if wait.contains("epoll_pwait2") {
+        return !wait.contains("{tv_sec=0, tv_nsec=0}");
+    }
+    // `epoll_wait(3, [], 64, 0)`, `epoll_pwait(3, [], 64, 0, NULL, 8)`: what stands behind the list.
+    let (_, behind) = wait.rsplit_once("], ").unwrap_or(("", wait));
+    let timeout = behind.split(", ").nth(1).unwrap_or_default();
+    timeout.split(')').next() != Some("0")
+}
+
+/// Runs a command to its end.
+pub fn run(command: &mut Command) -> Output {
+    let output = command.output();
+    output.unwrap_or_else(|e| panic!("{command:?}: {e}"))
+}
+
+/// What a command printed.
+pub fn text(output: &Output) -> String {
+    let out = String::from_utf8_lossy(&output.stdout);
+    format!("{out}{}", String::from_utf8_lossy(&output.stderr))
+}
