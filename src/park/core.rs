@@ -31,7 +31,9 @@ thread_local! {
     static HERE: Cell<*const Core> = const { Cell::new(ptr::null()) };
 }
 
-/// One runtime's state. All of it belongs to the OS thread that made it.
+/// One runtime's state. All of it belongs to the OS thread that made it. What every switch touches comes
+/// first, in one cache line.
+#[repr(C, align(64))]
 pub(crate) struct Core {
     pub(super) run_queue: RunQueue,
     /// Switches and operations left until the clock is read.

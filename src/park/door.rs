@@ -176,7 +176,9 @@ impl Core {
     pub(crate) fn check_cancel(&self) -> Result<(), Cancelled> {
         let record = self.running();
         match record.flags.get() != 0 && self.interrupt_at_entry(record).is_some() {
-            true => Err(Cancelled),
+            true => Err(Cancelled {
+                number: record.id.get(),
+            }),
             false => Ok(()),
         }
     }
@@ -230,7 +232,9 @@ impl Core {
         if !may_unwind {
             return Some(Outcome::Cancelled);
         }
-        resume_unwind(Box::new(Cancelled));
+        resume_unwind(Box::new(Cancelled {
+            number: record.id.get(),
+        }));
     }
 }
 

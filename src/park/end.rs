@@ -12,9 +12,13 @@ use super::{Core, Limit, Mask, fork};
 use crate::scheduler::record::flag;
 use crate::scheduler::{Reason, Record, State, Wakers};
 
-/// The payload that a cancelled green thread unwinds with. Nothing is printed for it.
+/// The payload that a cancelled green thread unwinds with. Nothing is printed for it, unless it comes to the
+/// root of another thread (rule 24).
 #[derive(Debug)]
-pub(crate) struct Cancelled;
+pub(crate) struct Cancelled {
+    /// The number of the thread that was cancelled.
+    pub(crate) number: u64,
+}
 
 impl Core {
     /// Runs `f` as the main green thread, on this stack, and then ends what remains.

@@ -75,7 +75,7 @@ impl<T> JoinHandle<T> {
             self.wait();
         }
         // SAFETY: the thread has ended, and this handle, which goes with the call, takes its result.
-        unsafe { take(self.record()) }.unwrap_or_else(|| Err(Box::new(Cancelled)))
+        unsafe { take(self.record()) }.unwrap_or_else(|| Err(Box::new(Cancelled { number: 0 })))
     }
 
     #[track_caller]
@@ -186,14 +186,20 @@ fn drop_unclaimed<T>(record: &Record, result: Option<Result<T>>) {
         },
         None => return,
     };
-    if payload.is::<Cancelled>() {
+    let own_cancel = payload
+        .downcast_ref::<Cancelled>()
+        .is_some_and(|cancelled| cancelled.number == record.id.get());
+    if own_cancel {
         return;
     }
     let message = payload
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a payload that is no string");
+        .unwrap_or(match payload.is::<Cancelled>() {
+            true => "the cancel of another green thread",
+            false => "a payload that is no string",
+        });
     eprintln!("greenlit: {record} panicked and nobody joined it: {message}");
     // A payload may panic when it is dropped: that one is let go.
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {

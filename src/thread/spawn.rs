@@ -231,7 +231,9 @@ where
         // blocking calls in its destructors know that they must not start one.
         catch_unwind(AssertUnwindSafe(|| {
             let _dropped = f;
-            resume_unwind(Box::new(Cancelled))
+            resume_unwind(Box::new(Cancelled {
+                number: record.id.get(),
+            }))
         }))
     } else {
         catch_unwind(AssertUnwindSafe(f))
