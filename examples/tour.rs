@@ -49,7 +49,10 @@ fn sleepers() -> io::Result<()> {
     // Let them all fall asleep, so that what they take can be seen.
     thread::yield_now();
     let taken = resident()?.saturating_sub(memory) / SLEEPERS;
-    println!("  asleep after {:?}, with {taken} bytes of memory each", start.elapsed());
+    println!(
+        "  asleep after {:?}, with {taken} bytes of memory each",
+        start.elapsed()
+    );
 
     let mut late: Vec<_> = sleepers
         .into_iter()
@@ -118,7 +121,9 @@ fn allowed_clients() -> usize {
     };
     let allowed = CLIENTS.min(limit.saturating_sub(64) as usize / 2).max(1);
     if allowed < CLIENTS {
-        println!("\n(At most {limit} open files are allowed, so {allowed} clients instead of {CLIENTS}.)");
+        println!(
+            "\n(At most {limit} open files are allowed, so {allowed} clients instead of {CLIENTS}.)"
+        );
     }
     allowed
 }
