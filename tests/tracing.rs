@@ -37,7 +37,10 @@ where
         let mut text = Text(String::new());
         event.record(&mut text);
         if event.metadata().target() != "greenlit" {
-            let spans = context.event_scope(event).into_iter().flat_map(|scope| scope.from_root());
+            let spans = context
+                .event_scope(event)
+                .into_iter()
+                .flat_map(|scope| scope.from_root());
             for span in spans {
                 text.0 += &format!(" in {}", span.name());
             }
@@ -63,7 +66,10 @@ impl Seen {
 #[test]
 fn a_life_is_told_in_events() {
     let told = Seen::default().watch(|| {
-        let child = thread::Builder::new().name("child".into()).spawn(thread::park).unwrap();
+        let child = thread::Builder::new()
+            .name("child".into())
+            .spawn(thread::park)
+            .unwrap();
         thread::yield_now();
         child.thread().unpark();
         child.join().unwrap();
@@ -72,7 +78,10 @@ fn a_life_is_told_in_events() {
     assert_eq!(told[0], "spawn name=\"child\"");
     assert_eq!(told[1], "park reason=parked");
     assert_eq!(told[2], "unpark");
-    assert!(told[3].starts_with("park reason=joining green thread #"), "{told:?}");
+    assert!(
+        told[3].starts_with("park reason=joining green thread #"),
+        "{told:?}"
+    );
     assert_eq!(told[4..], ["exit", "unpark"]);
 }
 
@@ -102,7 +111,11 @@ fn entered_spans_stay_with_their_green_thread() {
         }
         tracing::info!("end");
     });
-    let own: Vec<_> = told.iter().filter(|line| line.contains(" in ")).map(String::as_str).collect();
+    let own: Vec<_> = told
+        .iter()
+        .filter(|line| line.contains(" in "))
+        .map(String::as_str)
+        .collect();
     assert_eq!(
         own,
         [

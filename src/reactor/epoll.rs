@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::epoll::{EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::epoll::{EpollEvent, EpollFlags};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use super::sys;
 
 /// Events that one wait takes at first; a full buffer doubles, up to `MOST_EVENTS`.
 const FIRST_EVENTS: usize = 256;
@@ -50,14 +52,14 @@ unsafe impl Send for Epoll {}
 impl Epoll {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
-            epoll: nix::sys::epoll::Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            epoll: sys::create_epoll()?,
             events: UnsafeCell::new(vec![EpollEvent::empty(); FIRST_EVENTS]),
             timer: OnceLock::new(),
         })
     }
 
     pub(super) fn add(&self, fd: BorrowedFd<'_>, flags: EpollFlags, token: u64) -> io::Result<()> {
-        Ok(self.epoll.add(fd, EpollEvent::new(flags, token))?)
+        sys::add(&self.epoll, fd, EpollEvent::new(flags, token))
     }
 
     pub(super) fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()> {

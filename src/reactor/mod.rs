@@ -5,6 +5,9 @@ mod epoll;
 mod notifier;
 mod source;
 
+#[cfg_attr(test, path = "sys_with_faults.rs")]
+mod sys;
+
 use std::cell::{Cell, UnsafeCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

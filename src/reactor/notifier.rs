@@ -5,7 +5,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::eventfd::EventFd;
+
+use super::sys;
 
 /// Wakes the OS thread from outside.
 #[derive(Debug)]
@@ -13,10 +15,7 @@ pub(super) struct Notifier(EventFd);
 
 impl Notifier {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self(EventFd::from_value_and_flags(
-            0,
-            EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK,
-        )?))
+        Ok(Self(sys::create_eventfd()?))
     }
 
     pub(super) fn notify(&self) {
