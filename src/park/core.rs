@@ -160,6 +160,11 @@ impl Core {
         &self.pool
     }
 
+    /// Every green thread that has not ended.
+    pub(crate) fn for_each_live(&self, f: impl FnMut(&Record)) {
+        self.arena.for_each_live(f);
+    }
+
     /// Whether one more green thread may live.
     #[inline]
     pub(crate) fn admits(&self) -> bool {

@@ -4,6 +4,7 @@
 mod spawn;
 mod join;
 mod handle;
+mod stacks;
 
 use std::fmt;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 pub use handle::{Thread, ThreadId, current};
 pub use join::JoinHandle;
 pub use spawn::{Builder, spawn};
+pub use stacks::{stack_high_water, trim_stacks};
 
 use crate::clock::{self, Instant};
 use crate::park::{Core, Limit, Mask, refuse_in_child};
