@@ -33,6 +33,7 @@ pub mod time;
 #[expect(unsafe_code, reason = "wait nodes are linked from the waiter's frame")]
 pub mod io;
 mod blocking;
+pub mod net;
 #[expect(
     unsafe_code,
     reason = "a runtime that could not stop its threads is not freed"

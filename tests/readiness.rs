@@ -1,0 +1,238 @@
+//! Readiness: what the reactor keeps, what it drops, and that no event reaches a socket that it is not meant for.
+//! The peers are std's sockets, which never park the green thread that uses them.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::rc::Rc;
+
+use greenlit::io::Source;
+use greenlit::net::{TcpListener, TcpStream};
+use greenlit::thread::{self, JoinHandle, yield_now};
+use greenlit::time::{Duration, Instant};
+
+/// A stream on the reactor and its peer, a blocking std socket.
+fn pair() -> (TcpStream, std::net::TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (listener.accept().unwrap().0, peer)
+}
+
+/// Yields until the kernel's event for something that was just done over loopback has been served. Loopback delivers
+/// within the sending call; the turn is due within 100 µs, and the bound is far above that.
+fn settle() {
+    let end = Instant::now() + Duration::from_millis(2);
+    while Instant::now() < end {
+        yield_now();
+    }
+}
+
+/// Spawns a green thread and lets it run until it parks or ends.
+fn start<T: 'static>(body: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
+    let handle = thread::spawn(body);
+    yield_now();
+    handle
+}
+
+/// Behaviour 34: an event arrives while a wait times out, and the data is taken past the reactor. The readiness that is
+/// left over must not end the next wait.
+#[test]
+fn readiness_left_over_does_not_end_the_next_wait() {
+    greenlit::run(|| {
+        let (mut stream, mut peer) = pair();
+        let timeout = Duration::from_millis(3);
+        stream.set_read_timeout(Some(timeout)).unwrap();
+        assert_eq!(
+            stream.read(&mut [0]).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
+
+        peer.write_all(b"x").unwrap();
+        settle();
+        stream.set_nonblocking(true).unwrap();
+        assert_eq!(stream.read(&mut [0; 8]).unwrap(), 1);
+        stream.set_nonblocking(false).unwrap();
+
+        let started = Instant::now();
+        assert_eq!(
+            stream.read(&mut [0]).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
+        assert!(started.elapsed() >= timeout);
+
+        peer.write_all(b"y").unwrap();
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        assert_eq!(byte, *b"y");
+    });
+}
+
+/// Behaviour 34: data and deadline are both there when the reactor is asked. Nothing is lost, whichever wins.
+#[test]
+fn data_that_arrives_with_the_deadline_is_not_lost() {
+    greenlit::run(|| {
+        let (mut stream, mut peer) = pair();
+        stream
+            .set_read_timeout(Some(Duration::from_micros(200)))
+            .unwrap();
+        let reader = start(move || (stream.read(&mut [0; 8]), stream));
+
+        // No yield: the turn that sees the data sees the deadline passed as well.
+        let end = Instant::now() + Duration::from_millis(1);
+        while Instant::now() < end {}
+        peer.write_all(b"late").unwrap();
+        let (first, mut stream) = reader.join().unwrap();
+        match first {
+            Ok(count) => assert_eq!(count, 4),
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                stream.set_read_timeout(None).unwrap();
+                assert_eq!(stream.read(&mut [0; 8]).unwrap(), 4);
+            }
+        }
+    });
+}
+
+/// A stream that counts how often it is tried, and has its peer send just after a try has found nothing.
+struct Probe {
+    stream: std::net::TcpStream,
+    peer: RefCell<std::net::TcpStream>,
+    /// What the peer sends after the try that would block. Empty: nothing.
+    after_try: Cell<&'static [u8]>,
+    tries: Cell<u32>,
+}
+
+impl Probe {
+    fn new() -> Source<Probe> {
+        Probe::connect(&std::net::TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// Opens the stream before anything else.
+    fn connect(listener: &std::net::TcpListener) -> Source<Probe> {
+        let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let peer = RefCell::new(listener.accept().unwrap().0);
+        let (after_try, tries) = (Cell::new(&b""[..]), Cell::new(0));
+        Source::new(Probe {
+            stream,
+            peer,
+            after_try,
+            tries,
+        })
+        .unwrap()
+    }
+}
+
+impl AsFd for Probe {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl Read for &Probe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.tries.set(self.tries.get() + 1);
+        let result = (&self.stream).read(buffer);
+        if result.is_err() {
+            self.peer.borrow_mut().write_all(self.after_try.take())?;
+        }
+        result
+    }
+}
+
+/// Behaviour 34: data that arrives between the try and the park is not missed, be it the first try, which registers the
+/// socket, or a later one.
+#[test]
+fn data_between_the_try_and_the_park_is_not_missed() {
+    greenlit::run(|| {
+        let source = Probe::new();
+        for message in [&b"first"[..], b"second", b"third"] {
+            source.get_ref().after_try.set(message);
+            let mut buffer = [0; 8];
+            let count = (&source).read(&mut buffer).unwrap();
+            assert_eq!(&buffer[..count], message);
+            // Finds nothing: the next try is one that would block again.
+            assert!(source.get_ref().tries.get() <= 8);
+        }
+    });
+}
+
+/// Behaviour 35: an event for a closed socket does not reach the next one that gets its fd number, not even when the old
+/// description lives on through a duplicate.
+#[test]
+fn an_fd_number_used_again_gets_no_stale_event() {
+    // Tests that run beside this one may take the number first.
+    let reused = (0..1000).any(|_| greenlit::run(stale_event_for_a_number_used_again));
+    assert!(reused, "the number was never free");
+}
+
+fn stale_event_for_a_number_used_again() -> bool {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (old, mut old_peer) = pair();
+    let number = old.as_fd().as_raw_fd();
+    let duplicate = old.as_fd().try_clone_to_owned().unwrap();
+    let reader = start(move || {
+        (&old).read_exact(&mut [0]).unwrap();
+        old
+    });
+    old_peer.write_all(b"x").unwrap();
+    let old = reader.join().unwrap();
+
+    // The old socket becomes ready again and is closed before the reactor is asked.
+    old_peer.write_all(b"stale").unwrap();
+    drop(old);
+    let source = Rc::new(Probe::connect(&listener));
+    if source.get_ref().stream.as_raw_fd() != number {
+        return false;
+    }
+    let reader = start({
+        let source = Rc::clone(&source);
+        move || (&*source).read(&mut [0; 8])
+    });
+    old_peer.write_all(b"stale again").unwrap();
+    settle();
+    assert_eq!(
+        source.get_ref().tries.get(),
+        1,
+        "tried on an event that was not its own"
+    );
+
+    source
+        .get_ref()
+        .peer
+        .borrow_mut()
+        .write_all(b"own")
+        .unwrap();
+    assert_eq!(reader.join().unwrap().unwrap(), 3);
+    assert_eq!(source.get_ref().tries.get(), 2);
+    drop(duplicate);
+    true
+}
+
+/// Behaviour 35: a socket is closed in the turn that has its event, and a new one takes its place at once.
+#[test]
+fn a_socket_closed_while_ready_leaves_its_successor_alone() {
+    greenlit::run(|| {
+        for _ in 0..20 {
+            let (first, mut first_peer) = pair();
+            let (second, mut second_peer) = pair();
+            second
+                .set_read_timeout(Some(Duration::from_nanos(1)))
+                .unwrap();
+            assert!((&second).read(&mut [0]).is_err());
+
+            let reader = start(move || {
+                (&first).read_exact(&mut [0]).unwrap();
+                drop(second);
+                let (mut third, mut third_peer) = pair();
+                let parked = start(move || third.read(&mut [0; 4]).unwrap());
+                assert!(!parked.is_finished());
+                third_peer.write_all(b"new").unwrap();
+                parked.join().unwrap()
+            });
+            first_peer.write_all(b"1").unwrap();
+            second_peer.write_all(b"2").unwrap();
+            assert_eq!(reader.join().unwrap(), 3);
+        }
+    });
+}
