@@ -109,7 +109,7 @@ impl Drop for Stack {
     fn drop(&mut self) {
         let slot = self.slot();
         slot.owner.set(None);
-        poison::clear(slot.limit, slot.base);
+        poison::clear(slot, slot.base);
         // SAFETY: the owner of a stack drops it only when nothing runs there any more.
         if !unsafe { watermark::is_intact(slot) } {
             // SAFETY: likewise.

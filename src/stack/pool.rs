@@ -135,11 +135,11 @@ impl fmt::Debug for Pool {
 
 #[cfg(test)]
 mod tests {
-    use super::Pool;
+    use super::{FIRST_SLOTS, Pool};
     use crate::stack::size::{COLOUR_BYTES, SizeClass};
     use crate::stack::{Stack, guard, slab, sys};
     use std::collections::HashSet;
-    use std::mem;
+    use std::io;
     use std::rc::Rc;
 
     fn class(usable_bytes: usize) -> SizeClass {
@@ -190,8 +190,10 @@ mod tests {
     #[test]
     fn every_stack_has_a_guard_that_faults() {
         let pool = Pool::new();
-        for _ in 0..100 {
-            let stack = mem::ManuallyDrop::new(pool.acquire(class(16384)).expect("a stack"));
+        let stacks: Vec<Stack> = (0..100)
+            .map(|_| pool.acquire(class(16384)).expect("a stack"))
+            .collect();
+        for stack in &stacks {
             let guard = stack.limit().wrapping_sub(sys::page_size());
             for byte in [guard, stack.limit().wrapping_sub(1)] {
                 assert!(guard::faults(byte).expect("a pipe"));
@@ -245,16 +247,25 @@ mod tests {
             Ok(stack) => assert!(stack.base().addr() - stack.limit().addr() >= 3 << 30),
             Err(error) => assert!(error.to_string().contains("ulimit -v"), "{error}"),
         }
-        let error = pool.acquire(class(1 << 39)).and_then(|first| {
-            // More than a 47-bit address space has.
-            let more = (0..512)
-                .map(|_| pool.acquire(class(1 << 39)))
-                .collect::<Result<Vec<Stack>, _>>()?;
-            drop(first);
-            Ok(more)
-        });
-        let error = error.expect_err("more than the address space").to_string();
-        assert!(error.contains("ulimit -v"), "{error}");
+        // A refusal of the reservation even for one slot, as under `ulimit -v`.
+        let pool = Pool::new();
+        sys::fail_after(0);
+        let error = pool.acquire(class(3 << 30)).expect_err("refused");
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+        assert!(error.to_string().contains("ulimit -v"), "{error}");
+    }
+
+    #[test]
+    fn a_slab_shrinks_where_a_large_reservation_is_refused() {
+        let pool = Pool::new();
+        let _first: Vec<Stack> = (0..FIRST_SLOTS)
+            .map(|_| pool.acquire(class(16384)).expect("a stack"))
+            .collect();
+        sys::fail_after(0);
+        let next = pool.acquire(class(16384)).expect("a stack");
+        // SAFETY: the slot is out, so it and its slab are alive.
+        let slab = unsafe { next.slot().slab.as_ref() };
+        assert_eq!(slab.capacity(), FIRST_SLOTS);
     }
 
     /// Behaviour 47.

@@ -104,7 +104,7 @@ pub(super) unsafe fn trim(slot: &Slot, stack_pointer: *mut u8) {
     if cut <= slot.limit {
         return;
     }
-    poison::clear(slot.limit, cut.wrapping_add(size_of::<Line>()));
+    poison::clear(slot, cut.wrapping_add(size_of::<Line>()));
 
     // SAFETY: the execution is suspended, so the OS thread is elsewhere.
     let lowest = match unsafe { is_intact(slot) } {
@@ -135,7 +135,7 @@ fn keep_line(slot: &Slot) -> *mut u8 {
 }
 
 /// The lowest resident page of a slot. Below 64 pages of which none is resident it does not look.
-fn lowest_resident(slot: &Slot) -> *mut u8 {
+pub(super) fn lowest_resident(slot: &Slot) -> *mut u8 {
     /// Looked at in one system call: all of a default stack.
     const PAGES: usize = 64;
 
