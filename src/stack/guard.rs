@@ -5,7 +5,7 @@ use super::sys;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// `MADV_GUARD_INSTALL` of linux/mman.h, which libc does not name everywhere: the pages fault, the mapping stays in one piece.
 const GUARD_INSTALL: libc::c_int = 102;
@@ -54,6 +54,9 @@ pub(super) unsafe fn install(first: *mut u8, stride: usize, count: usize) -> io:
 ///
 /// As for [`install`].
 unsafe fn install_lightweight(first: *mut u8, stride: usize, count: usize) -> usize {
+    /// Whether the kernel was found not to take many guards at once.
+    static ONE_BY_ONE: AtomicBool = AtomicBool::new(false);
+
     let page = sys::page_size();
     let empty = libc::iovec {
         iov_base: ptr::null_mut(),
@@ -65,12 +68,19 @@ unsafe fn install_lightweight(first: *mut u8, stride: usize, count: usize) -> us
         range.iov_len = page;
     }
 
-    // Advising one's own process about many ranges at once is young (Linux 6.13), so a refusal means only that they go one by one.
-    // SAFETY: forwarded from the caller; the pages hold nothing.
-    if let Ok(bytes) = unsafe { sys::advise_each(&ranges[..count], GUARD_INSTALL) }
-        && bytes >= page
-    {
-        return bytes / page;
+    // Advice for many ranges at once is young (Linux 6.13, and not in every sandbox): where it is unknown they go one by one.
+    if !ONE_BY_ONE.load(Ordering::Relaxed) {
+        // SAFETY: forwarded from the caller; the pages hold nothing.
+        match unsafe { sys::advise_each(&ranges[..count], GUARD_INSTALL) } {
+            Ok(bytes) if bytes >= page => return bytes / page,
+            Ok(_) => {}
+            Err(error) => {
+                let unknown = [libc::ENOSYS, libc::EINVAL, libc::EPERM].map(Some);
+                if unknown.contains(&error.raw_os_error()) {
+                    ONE_BY_ONE.store(true, Ordering::Relaxed);
+                }
+            }
+        }
     }
     // SAFETY: forwarded from the caller; the page holds nothing.
     match unsafe { sys::advise(first, page, GUARD_INSTALL) } {

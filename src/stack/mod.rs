@@ -17,7 +17,7 @@ mod sys;
 
 pub(crate) use self::overflow::install_overflow_handler;
 pub(crate) use self::pool::Pool;
-pub(crate) use self::size::{SizeClass, StackSizeError, default_size};
+pub(crate) use self::size::{SizeClass, default_size};
 pub(crate) use self::slab::Slot;
 
 use self::slab::Slab;

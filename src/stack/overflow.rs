@@ -80,12 +80,12 @@ unsafe extern "C" fn on_fault(
     context: *mut libc::c_void,
 ) {
     // SAFETY: the kernel passes a valid siginfo.
-    let code = unsafe { (*info).si_code };
+    let fault = unsafe { &*info };
     // Positive codes are the kernel's own; others come from kill and its kin and have no address.
-    let is_fault = code > 0;
+    let is_fault = fault.si_code > 0;
     if is_fault {
         // SAFETY: the kernel fills the address in for its own SIGSEGV and SIGBUS.
-        let address = unsafe { (*info).si_addr() }.addr();
+        let address = unsafe { fault.si_addr() }.addr();
         if let Some(slot) = slab::slot_guarded_at(address) {
             // SAFETY: slots of this OS thread's slabs are alive (invariant 39).
             report(unsafe { slot.as_ref() });

@@ -238,11 +238,9 @@ mod tests {
         use_bytes(&stack, KEEP_BYTES - 100);
         let stack = recycle(&pool, stack);
         assert_eq!(stack.high_water(), KEEP_BYTES);
+        let half_way = stack.base().wrapping_sub(KEEP_BYTES / 2);
         // SAFETY: the byte lies in the stack, on which nobody runs.
-        assert_eq!(
-            unsafe { stack.base().wrapping_sub(KEEP_BYTES / 2).read() },
-            1
-        );
+        assert_eq!(unsafe { half_way.read() }, 1);
     }
 
     /// The same use again and again asks the kernel at most once.
