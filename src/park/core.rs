@@ -301,10 +301,14 @@ impl Core {
     /// and the head of the ring.
     #[inline(always)]
     pub(super) unsafe fn switch(&self, from: &Record, to: *const Record) {
-        // SAFETY: the caller says that `to` lives; as a member of the ring it has a live next.
-        let (to, after) = unsafe { (&*to, &*self.run_queue.next(to)) };
-        // The next switch will read the top of that stack: by then the line is here.
-        arch::prefetch(after.context.stack_pointer());
+        // SAFETY: the caller says that `to` lives; members of the ring have live neighbours.
+        let (to, soon, later) = unsafe {
+            let soon = &*self.run_queue.next(self.run_queue.next(to));
+            (&*to, soon, self.run_queue.next(soon))
+        };
+        // Switches to come will read that record and the top of that stack: by then they are here.
+        arch::prefetch(later.cast());
+        arch::prefetch(soon.context.stack_pointer());
         // SAFETY: `to` has been left or prepared, and nobody else switches to it: there is one OS thread.
         let dead = unsafe { arch::switch(&from.context, &to.context, ptr::null_mut()) };
         if !dead.is_null() {

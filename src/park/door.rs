@@ -79,9 +79,9 @@ impl Core {
         }
         match limit {
             Limit::None | Limit::At(u64::MAX) | Limit::After(u64::MAX) => {
-                self.park_until(record, reason, mask, done, || false)
+                self.park_until(record, &reason, mask, done, || false)
             }
-            Limit::At(_) | Limit::After(_) => self.park_limited(record, reason, limit, mask, done),
+            Limit::At(_) | Limit::After(_) => self.park_limited(record, &reason, limit, mask, done),
         }
     }
 
@@ -89,7 +89,7 @@ impl Core {
     fn park_limited(
         &self,
         record: &Record,
-        reason: Reason,
+        reason: &Reason,
         limit: Limit,
         mask: Mask,
         mut done: impl FnMut() -> bool,
@@ -135,7 +135,7 @@ impl Core {
     fn park_until(
         &self,
         record: &Record,
-        reason: Reason,
+        reason: &Reason,
         mask: Mask,
         mut done: impl FnMut() -> bool,
         past: impl Fn() -> bool,
@@ -154,7 +154,7 @@ impl Core {
             }
             if record.flags.get() != 0 {
                 if record.has(flag::DEADLOCKED) {
-                    self.die_of_deadlock(record);
+                    self.die_of_deadlock(record, Some(reason));
                 }
                 if mask == Mask::No
                     && let Some(outcome) = self.interrupt(record, may_unwind)
@@ -162,8 +162,7 @@ impl Core {
                     return outcome;
                 }
             }
-            record.reason.set(Some(reason));
-            self.suspend(record);
+            self.suspend(record, reason);
         }
     }
 
@@ -185,11 +184,12 @@ impl Core {
 
     /// Switches away from the running thread until somebody unparks it.
     #[inline(always)]
-    fn suspend(&self, record: &Record) {
+    fn suspend(&self, record: &Record, reason: &Reason) {
         if traced() {
-            self.trace_park(record);
+            self.trace_park(record, reason);
             self.leave_spans(record);
         }
+        record.reason.set(reason);
         record.state.set(State::Parked);
         // SAFETY: the running thread is in the ring.
         unsafe { self.run_queue.remove(record) };
@@ -223,12 +223,11 @@ impl Core {
     #[cold]
     fn interrupt(&self, record: &Record, may_unwind: bool) -> Option<Outcome> {
         if record.has(flag::DEADLOCKED) {
-            self.die_of_deadlock(record);
+            self.die_of_deadlock(record, None);
         }
         if !record.has(flag::CANCELLED) {
             return None;
         }
-        record.reason.set(None);
         if !may_unwind {
             return Some(Outcome::Cancelled);
         }

@@ -91,7 +91,7 @@ impl Core {
         let mut report = format!(
             "greenlit: the run has ended, but {count} of its green threads would not stop\n"
         );
-        self.describe_parked(&mut report);
+        self.describe_parked(&mut report, None);
         if !cfg!(panic = "abort") {
             eprint!("{report}");
         }
@@ -118,8 +118,7 @@ impl Core {
             let reachable =
                 record.with_handle(|handle| handle.is_some_and(|h| Arc::strong_count(h) > 1));
             let wakers = record
-                .reason
-                .get()
+                .reason()
                 .map_or(Wakers::Local, |reason| reason.wakers);
             certain &= wakers == Wakers::Local || !reachable;
         });
@@ -133,16 +132,16 @@ impl Core {
             main.set(flag::DEADLOCKED);
             self.unpark(main);
         } else if !self.warned.replace(true) {
-            let report = self.deadlock_report();
+            let report = self.deadlock_report(None);
             self.outside(|| event!(target: "greenlit", Level::WARN, "possible {report}"));
         }
     }
 
     /// The main thread's blocking call ends with the deadlock report.
     #[cold]
-    pub(super) fn die_of_deadlock(&self, main: &Record) -> ! {
+    pub(super) fn die_of_deadlock(&self, main: &Record, waits_for: Option<&Reason>) -> ! {
         main.clear(flag::DEADLOCKED);
-        let report = self.deadlock_report();
+        let report = self.deadlock_report(waits_for);
         if panicking() {
             eprintln!("greenlit: {report}");
             std::process::abort();
@@ -150,19 +149,21 @@ impl Core {
         panic!("{report}");
     }
 
-    fn deadlock_report(&self) -> String {
+    fn deadlock_report(&self, main_waits_for: Option<&Reason>) -> String {
         let count = self.live.get();
         let mut report =
             format!("deadlock: all {count} green threads are parked and nothing can wake them\n");
-        self.describe_parked(&mut report);
+        self.describe_parked(&mut report, main_waits_for);
         report
     }
 
     /// A line for each green thread that waits: its name, its number, where it was spawned, what for.
-    fn describe_parked(&self, report: &mut String) {
+    /// The main one runs when it reports its own deadlock, and says itself what it waited for.
+    fn describe_parked(&self, report: &mut String, main_waits_for: Option<&Reason>) {
         self.arena.for_each_live(|record| {
             // Writing to a string does not fail.
-            let _ = match record.reason.get() {
+            let own = main_waits_for.filter(|_| std::ptr::eq(record, self.main.get()));
+            let _ = match record.reason().or(own) {
                 Some(reason) => writeln!(report, "  {record}: {reason}"),
                 None => writeln!(report, "  {record}"),
             };

@@ -5,8 +5,8 @@
 use tracing::{Level, dispatcher, event};
 
 use super::Core;
-use crate::scheduler::Record;
 use crate::scheduler::record::flag;
+use crate::scheduler::{Reason, Record};
 
 /// Spans that one green thread can have entered at once; a subscriber whose `exit` leaves the current span
 /// as it was must not hold us for ever.
@@ -24,10 +24,9 @@ impl Core {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn trace_park(&self, record: &Record) {
+    pub(super) fn trace_park(&self, record: &Record, reason: &Reason) {
         self.outside(|| {
-            let reason = record.reason.get().map(tracing::field::display);
-            event!(target: "greenlit", Level::TRACE, id = record.id.get(), reason, "park");
+            event!(target: "greenlit", Level::TRACE, id = record.id.get(), %reason, "park");
         });
     }
 

@@ -141,8 +141,8 @@ pub(crate) struct Record {
     /// The result, from the end of the thread until its handle takes it.
     pub(crate) result: UnsafeCell<MaybeUninit<[usize; RESULT_WORDS]>>,
 
-    /// What it waits for; `None` while it does not.
-    pub(crate) reason: Cell<Option<Reason>>,
+    /// What it waits for, in the frame of its park; dangling unless it is parked.
+    pub(crate) reason: Cell<*const Reason>,
     /// Where it was spawned.
     pub(crate) spawned_at: Cell<&'static Location<'static>>,
     /// Its name, if the spawner gave one.
@@ -170,7 +170,7 @@ impl Record {
             token: Cell::new(false),
             has_result: Cell::new(false),
             result: UnsafeCell::new(MaybeUninit::uninit()),
-            reason: Cell::new(None),
+            reason: Cell::new(ptr::null()),
             spawned_at: Cell::new(Location::caller()),
             name: UnsafeCell::new(None),
             handle: UnsafeCell::new(None),
@@ -193,6 +193,16 @@ impl Record {
     #[inline]
     pub(crate) fn clear(&self, flags: u32) {
         self.flags.set(self.flags.get() & !flags);
+    }
+
+    /// What the thread waits for, if it is parked.
+    pub(crate) fn reason(&self) -> Option<&Reason> {
+        if self.state.get() != State::Parked {
+            return None;
+        }
+        // SAFETY: a park sets the pointer to its own frame's before it switches away, and the frame stays
+        // while the thread is parked.
+        unsafe { self.reason.get().as_ref() }
     }
 
     /// The name that the spawner gave.
@@ -235,7 +245,6 @@ impl Record {
         self.flags.set(0);
         self.id.set(0);
         self.token.set(false);
-        self.reason.set(None);
         if self.with_handle(|handle| handle.is_some()) {
             self.set_handle(None);
         }
