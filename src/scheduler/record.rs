@@ -200,8 +200,7 @@ impl Record {
         if self.state.get() != State::Parked {
             return None;
         }
-        // SAFETY: a park sets the pointer to its own frame's before it switches away, and the frame stays
-        // while the thread is parked.
+        // SAFETY: invariant 49: the frame that it points into stays while the thread is parked.
         unsafe { self.reason.get().as_ref() }
     }
 
