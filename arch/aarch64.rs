@@ -38,7 +38,7 @@ impl Saved {
 /// The words that `first_frame` takes off the stack, in the order in which it does.
 #[repr(C)]
 struct FirstWords {
-    /// What `first_frame` calls: `entry` itself, or the sanitizer's wrapper of it.
+    /// What `first_frame` jumps to: `entry` itself, or the sanitizer's wrapper of it.
     first: *const (),
     /// To x2, the third argument, which only the wrapper looks at.
     entry: Entry,
@@ -89,7 +89,7 @@ pub(super) unsafe fn prepare(
 /// The root frame of every execution that was prepared.
 ///
 /// On entry sp points at `FirstWords` and x0 holds the argument of the first switch. It is jumped
-/// to, never called, and what it calls does not return.
+/// to, never called, and what it jumps to does not return.
 #[unsafe(naked)]
 unsafe extern "C" fn first_frame() {
     naked_asm!(
@@ -100,9 +100,12 @@ unsafe extern "C" fn first_frame() {
         "ldr x1, [sp], #16",
         // The chain of frame pointers, which perf follows, ends here too.
         "mov x29, xzr",
-        "mov x30, xzr",
-        "blr x3",
-        // A return address at the very end of the function would belong to the next one.
+        // A jump with a return address put there by hand, not a call: `entry` never returns, and a
+        // call without its return makes the CPU mispredict every return of whoever runs next.
+        "adr x30, 2f",
+        "br x3",
+        // Debug information is looked up for the byte before a return address.
+        "2:",
         "brk #0",
         ".cfi_endproc",
     )

@@ -158,7 +158,7 @@ pub(crate) unsafe fn switch(from: *const Context, to: *const Context, arg: *mut 
 ///
 /// As for [`switch`]; besides, nothing on the running stack needs to be dropped, and the execution
 /// is on the stack that it was prepared on.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn switch_last(from: *const Context, to: *const Context, arg: *mut ()) -> ! {
     // SAFETY: it is valid, says the caller.
     let from = unsafe { &*from };

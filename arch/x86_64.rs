@@ -37,7 +37,7 @@ impl Saved {
 /// The words that `first_frame` pops, in the order in which it pops them.
 #[repr(C)]
 struct FirstWords {
-    /// What `first_frame` calls: `entry` itself, or the sanitizer's wrapper of it.
+    /// What `first_frame` jumps to: `entry` itself, or the sanitizer's wrapper of it.
     first: *const (),
     /// To rdx, the third argument, which only the wrapper looks at.
     entry: Entry,
@@ -85,7 +85,7 @@ pub(super) unsafe fn prepare(
 /// The root frame of every execution that was prepared.
 ///
 /// On entry rsp points at `FirstWords` and rdi holds the argument of the first switch. It is jumped
-/// to, never called, and what it calls does not return.
+/// to, never called, and what it jumps to does not return.
 #[unsafe(naked)]
 unsafe extern "C" fn first_frame() {
     naked_asm!(
@@ -97,8 +97,13 @@ unsafe extern "C" fn first_frame() {
         "pop rsi",
         // The chain of frame pointers, which perf follows, ends here too.
         "xor ebp, ebp",
-        "call rax",
-        // A return address at the very end of the function would belong to the next one.
+        // A jump with a return address put there by hand, not a call: `entry` never returns, and a
+        // call without its return makes the CPU mispredict every return of whoever runs next.
+        "lea rcx, [rip + 2f]",
+        "push rcx",
+        "jmp rax",
+        // Debug information is looked up for the byte before a return address.
+        "2:",
         "ud2",
         ".cfi_endproc",
     )
