@@ -13,6 +13,11 @@ mod arch;
 mod stack;
 #[expect(
     unsafe_code,
+    reason = "coroutines are resumed through shared references, and switch"
+)]
+pub mod coroutine;
+#[expect(
+    unsafe_code,
     reason = "records and queues are intrusive lists of raw pointers"
 )]
 mod scheduler;
