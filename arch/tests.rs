@@ -87,8 +87,10 @@ struct Fiber {
     context: Context,
     stack: TestStack,
     /// The body, until it starts.
-    body: RefCell<Option<Box<dyn FnOnce(*mut ()) -> Leave>>>,
+    body: RefCell<Option<Body>>,
 }
+
+type Body = Box<dyn FnOnce(*mut ()) -> Leave>;
 
 /// What a fiber's body ends with: whom to continue last, and with what.
 struct Leave(*const Context, usize);

@@ -11,7 +11,11 @@ use greenlit::coroutine::Generator;
 const PRIMES: usize = 100;
 
 fn main() {
-    let mut numbers = Generator::new(|g| (2_u32..).for_each(|n| g.yield_(n)));
+    let mut numbers = Generator::new(|g| {
+        for number in 2_u32.. {
+            g.yield_(number);
+        }
+    });
     for place in 1..=PRIMES {
         let prime = numbers.next().expect("there is no last prime");
         print!("{prime:>4}{}", if place % 10 == 0 { "\n" } else { "" });

@@ -1,8 +1,6 @@
 //! Symmetric coroutines: order, values, errors, panics, what dropping a family means, and parking.
 
-use greenlit::coroutine::{
-    Coroutine, Family, State, Switcher, Transfer, YieldError, YieldErrorKind,
-};
+use greenlit::coroutine::{Coroutine, Family, State, Switcher, Transfer, YieldErrorKind};
 use greenlit::thread;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -162,7 +160,7 @@ fn an_end_that_names_a_dead_one_is_a_panic_of_the_body() {
         *text,
         "a coroutine ended: cannot yield to a coroutine that is done"
     );
-    let error = YieldError::<()>::from(family.yield_to(b).unwrap_err());
+    let error = family.yield_to(b).unwrap_err();
     assert!(matches!(error.kind(), YieldErrorKind::Done));
 }
 

@@ -35,19 +35,15 @@ use std::rc::Rc;
 ///
 /// let family = Family::new();
 /// let (double, increment) = (family.declare(), family.declare());
-/// family.define(double, move |here, mut n: u32| {
-///     loop {
-///         n = here.yield_to(increment.with(n * 2))?;
-///     }
-///     # #[allow(unreachable_code)] Ok(here.main().with(0))
+/// family.define(double, move |here, n: u32| {
+///     let n = here.yield_to(increment.with(n * 2))?;
+///     Ok(increment.with(n * 2))
 /// });
-/// family.define(increment, move |here, mut n| {
-///     while n < 10 {
-///         n = here.yield_to(double.with(n + 1))?;
-///     }
-///     Ok(here.main().with(n))
+/// family.define(increment, move |here, n| {
+///     let n = here.yield_to(double.with(n + 1))?;
+///     Ok(here.main().with(n + 1))
 /// });
-/// assert_eq!(family.yield_to(double.with(1))?, 14);
+/// assert_eq!(family.yield_to(double.with(1))?, 7);
 /// # Ok::<(), YieldError<u32>>(())
 /// ```
 ///
