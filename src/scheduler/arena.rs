@@ -4,14 +4,20 @@
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 
+use super::record::Details;
 use super::{Record, State};
 
-/// Records of a chunk: enough that neighbours in spawn order share pages, few enough for a small runtime.
-const RECORDS: usize = 64;
+/// Records of the first chunk; each further one has twice as many, up to `MOST_RECORDS`, so that the records
+/// of many threads lie side by side.
+const FIRST_RECORDS: usize = 64;
+const MOST_RECORDS: usize = 8192;
 
 /// A block of records, freed as a whole.
 pub(crate) struct Chunk {
-    records: [Record; RECORDS],
+    /// Empty only while the chunk is being made.
+    records: Box<[Record]>,
+    /// What the records point to, one for one.
+    details: Box<[Details]>,
     /// The arena that hands them out; null once it has gone.
     arena: Cell<*const Arena>,
     /// Once the arena has gone: how many records handles still refer to. The last of them frees the chunk.
@@ -48,18 +54,28 @@ impl Arena {
 
     #[cold]
     fn grow(&self) {
-        let chunk = Box::into_raw(Box::new(Chunk {
-            records: [const { () }; RECORDS].map(|()| Record::new()),
+        // SAFETY: the arena is used by one OS thread, and the vector is borrowed for this statement only.
+        let chunks = unsafe { (*self.chunks.get()).len() };
+        let count = (FIRST_RECORDS << chunks.min(16)).min(MOST_RECORDS);
+        let chunk = Box::into_raw(Box::<Chunk>::new_uninit()).cast::<Chunk>();
+        let made = Chunk {
+            records: Box::default(),
+            details: (0..count).map(|_| Details::new(chunk)).collect(),
             arena: Cell::new(self),
             held: Cell::new(0),
-        }));
-        // SAFETY: the arena is used by one OS thread, and the vector is borrowed for this statement only.
+        };
+        // SAFETY: the box above has room for a chunk and holds none yet.
+        unsafe { chunk.write(made) };
+        // The records point to the details where these stay from now on.
+        // SAFETY: the chunk was written just now, and nobody else knows it yet.
+        let made = unsafe { &mut *chunk };
+        made.records = made.details.iter().map(Record::new).collect();
+        // SAFETY: as in the first line.
         unsafe { (*self.chunks.get()).push(chunk) };
         // SAFETY: the chunk was made above and is freed only when the arena has gone.
         let records = unsafe { &(*chunk).records };
         // Backwards, so that the list hands them out in the order in which they lie.
         for record in records.iter().rev() {
-            record.chunk.set(chunk);
             record.next.set(self.free.get());
             self.free.set(record);
         }
@@ -93,7 +109,7 @@ impl Arena {
             let chunk = unsafe { (&(*self.chunks.get())).get(index).copied() };
             let Some(chunk) = chunk else { return };
             // SAFETY: chunks of a living arena are freed by nobody.
-            for record in unsafe { &(*chunk).records } {
+            for record in unsafe { &(*chunk).records }.iter() {
                 if matches!(record.state.get(), State::Ready | State::Parked) {
                     f(record);
                 }
@@ -130,7 +146,7 @@ impl Drop for Arena {
 /// The caller owns one counted reference to `record` and does not use it afterwards.
 pub(crate) unsafe fn release(record: *const Record) {
     // SAFETY: the caller's reference keeps the record, and with it its chunk.
-    let chunk = unsafe { (*record).chunk.get() };
+    let chunk = unsafe { &*record }.chunk;
     // SAFETY: as above.
     let arena = unsafe { (*chunk).arena.get() };
     if !arena.is_null() {

@@ -5,6 +5,7 @@ use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::mem::MaybeUninit;
+use std::ops::Deref;
 use std::panic::Location;
 use std::ptr;
 use std::ptr::NonNull;
@@ -110,10 +111,9 @@ pub(crate) mod flag {
 /// The room for a result that needs no allocation: a `thread::Result` of three words' payload.
 pub(crate) const RESULT_WORDS: usize = 4;
 
-/// The record of one green thread.
-///
-/// The first cache line holds what a switch reads and writes; the rest is touched at spawn, join and in
-/// reports. Every field is a cell: nothing is borrowed across a switch (rule 5).
+/// The record of one green thread: one cache line, which is all that a switch reads and writes, so that a
+/// ring of a hundred thousand is walked line by line. The rest lies apart, in its `Details`, to which it
+/// dereferences. Every field is a cell: nothing is borrowed across a switch (rule 5).
 #[repr(C, align(64))]
 pub(crate) struct Record {
     /// Its neighbours in the run queue's ring; meaningless unless `state` is `Ready`.
@@ -121,26 +121,34 @@ pub(crate) struct Record {
     pub(super) prev: Cell<*const Record>,
     /// Where it was left; meaningless while it runs.
     pub(crate) context: Context,
-    pub(crate) state: Cell<State>,
     /// A set of `flag`s.
     pub(crate) flags: Cell<u32>,
+    pub(crate) state: Cell<State>,
+    /// `thread::park`'s token, apart from any wait node (rule 6).
+    pub(crate) token: Cell<bool>,
+    /// Whether the result lies in `result` (or in a box that `result` points to).
+    pub(crate) has_result: Cell<bool>,
     /// Unique in the process, new for each green thread that the record serves: its generation.
     pub(crate) id: Cell<u64>,
     /// The stack it owns; `None` for the main green thread, which runs on the OS thread's own, and once
     /// the stack has been given back.
     pub(crate) stack: Cell<Option<NonNull<Slot>>>,
+    /// What is touched at spawn, join and in reports; it lies in the record's own chunk.
+    details: *const Details,
+}
 
+// Sanitizers' marks make contexts larger.
+const _: () = assert!(size_of::<Record>() == 64 || size_of::<Context>() > 16);
+
+/// The part of a record that no switch touches.
+#[repr(C, align(64))]
+pub(crate) struct Details {
     /// Those who wait for its end.
     pub(crate) joiners: Links,
     /// The scheduler's own reference while the thread lives, and one for its `JoinHandle`.
     pub(crate) references: Cell<u32>,
-    /// `thread::park`'s token, apart from any wait node (rule 6).
-    pub(crate) token: Cell<bool>,
-    /// Whether the result lies in `result` (or in a box that `result` points to).
-    pub(crate) has_result: Cell<bool>,
     /// The result, from the end of the thread until its handle takes it.
     pub(crate) result: UnsafeCell<MaybeUninit<[usize; RESULT_WORDS]>>,
-
     /// What it waits for, in the frame of its park; dangling unless it is parked.
     pub(crate) reason: Cell<*const Reason>,
     /// Where it was spawned.
@@ -152,30 +160,48 @@ pub(crate) struct Record {
     /// The spans that were entered when it was switched away from, innermost first.
     spans: UnsafeCell<Vec<tracing::span::Id>>,
     /// The chunk that it lies in.
-    pub(super) chunk: Cell<*const Chunk>,
+    pub(super) chunk: *const Chunk,
 }
 
-impl Record {
-    pub(super) fn new() -> Self {
+impl Deref for Record {
+    type Target = Details;
+
+    #[inline(always)]
+    fn deref(&self) -> &Details {
+        // SAFETY: invariant 41: a record and its details lie in the same chunk, and live as long.
+        unsafe { &*self.details }
+    }
+}
+
+impl Details {
+    pub(super) fn new(chunk: *const Chunk) -> Self {
         Self {
-            next: Cell::new(ptr::null()),
-            prev: Cell::new(ptr::null()),
-            context: Context::new(),
-            state: Cell::new(State::Free),
-            flags: Cell::new(0),
-            id: Cell::new(0),
-            stack: Cell::new(None),
             joiners: Links::new(),
             references: Cell::new(0),
-            token: Cell::new(false),
-            has_result: Cell::new(false),
             result: UnsafeCell::new(MaybeUninit::uninit()),
             reason: Cell::new(ptr::null()),
             spawned_at: Cell::new(Location::caller()),
             name: UnsafeCell::new(None),
             handle: UnsafeCell::new(None),
             spans: UnsafeCell::new(Vec::new()),
-            chunk: Cell::new(ptr::null()),
+            chunk,
+        }
+    }
+}
+
+impl Record {
+    pub(super) fn new(details: &Details) -> Self {
+        Self {
+            next: Cell::new(ptr::null()),
+            prev: Cell::new(ptr::null()),
+            context: Context::new(),
+            flags: Cell::new(0),
+            state: Cell::new(State::Free),
+            token: Cell::new(false),
+            has_result: Cell::new(false),
+            id: Cell::new(0),
+            stack: Cell::new(None),
+            details,
         }
     }
 
