@@ -66,10 +66,11 @@ static CASES: &[Case] = &[
         thread::yield_now_from_differing_sites(m, 100_000)
     }),
     Case("thread/yield_to", thread::yield_to),
-    Case("spawn+run+join/singly", |m| thread::spawn_and_join(m, 1)),
-    Case("spawn+run+join/1000 at once", |m| {
-        thread::spawn_and_join(m, 1000)
-    }),
+    Case("spawn+run+join/singly", thread::spawn_and_join),
+    Case(
+        "spawn+run+join/1000 at once",
+        thread::spawn_and_join_at_once,
+    ),
     Case("park+unpark", thread::park_and_unpark),
     Case("timer/set+cancel, with park+unpark", |m| {
         time::set_and_cancel(m, 0)

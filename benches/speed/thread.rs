@@ -92,16 +92,26 @@ pub(crate) fn yield_to(measure: &mut dyn Measure) {
     });
 }
 
-/// Times spawning `batch` green threads that do nothing and joining them, for each of them.
-pub(crate) fn spawn_and_join(measure: &mut dyn Measure, batch: usize) {
+/// Times spawning a green thread that does nothing, which runs while it is joined.
+pub(crate) fn spawn_and_join(measure: &mut dyn Measure) {
     greenlit::run(|| {
-        let mut handles = Vec::with_capacity(batch);
         measure.time(1000, &mut || {
-            for _ in 0..1000 / batch {
-                handles.extend((0..batch).map(|number| thread::spawn(move || number)));
-                for handle in handles.drain(..) {
-                    black_box(handle.join().expect("the body does not panic"));
-                }
+            for number in 0..1000 {
+                let handle = thread::spawn(move || number);
+                black_box(handle.join().expect("the body does not panic"));
+            }
+        });
+    });
+}
+
+/// Times the same, for each of 1,000 that are spawned before the first is joined.
+pub(crate) fn spawn_and_join_at_once(measure: &mut dyn Measure) {
+    greenlit::run(|| {
+        let mut handles = Vec::with_capacity(1000);
+        measure.time(1000, &mut || {
+            handles.extend((0..1000).map(|number| thread::spawn(move || number)));
+            for handle in handles.drain(..) {
+                black_box(handle.join().expect("the body does not panic"));
             }
         });
     });
