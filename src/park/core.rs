@@ -118,7 +118,8 @@ impl Core {
         unsafe { current.as_ref() }
     }
 
-    /// As `current`, in regions where parking is refused too: for who only unparks.
+    /// As `current`, in regions where parking is refused too: for who only unparks, or takes a source off the
+    /// reactor. There need be no running thread then.
     #[inline]
     pub(crate) fn here<'a>() -> Option<&'a Self> {
         // SAFETY: as in `current`.
@@ -308,7 +309,9 @@ impl Core {
         };
         // Switches to come will read that record and the top of that stack: by then they are here.
         arch::prefetch(later.cast());
-        arch::prefetch(soon.context.stack_pointer());
+        let top = soon.context.stack_pointer();
+        arch::prefetch(top);
+        arch::prefetch(top.wrapping_add(64));
         // SAFETY: `to` has been left or prepared, and nobody else switches to it: there is one OS thread.
         let dead = unsafe { arch::switch(&from.context, &to.context, ptr::null_mut()) };
         if !dead.is_null() {

@@ -10,6 +10,10 @@ use crate::scheduler::Record;
 /// A turn is due so long after the last, in nanoseconds, even while threads can run.
 const TURN_INTERVAL: u64 = 100_000;
 
+/// How long a runtime that waits for no event waits for other OS threads before it looks for a deadlock, in
+/// nanoseconds.
+const PATIENCE: u64 = 20_000_000;
+
 impl Core {
     /// The budget is used up: reads the clock, takes a turn if one is due, and sets the next budget.
     #[cold]
@@ -26,7 +30,7 @@ impl Core {
             let quota = u64::from(self.quota.get()) * TURN_INTERVAL / elapsed;
             self.quota
                 .set(u32::try_from(quota).unwrap_or(QUOTA).clamp(1, QUOTA));
-            self.turn(false);
+            self.turn(Timeout::Zero);
         } else {
             self.quota.set((self.quota.get() * 2).min(QUOTA));
         }
@@ -35,7 +39,7 @@ impl Core {
 
     /// Takes a turn that does not block, whether it is due or not.
     pub(super) fn serve_now(&self) {
-        self.turn(false);
+        self.turn(Timeout::Zero);
     }
 
     /// Nothing can run: takes turns, on the stack of whoever parked or ended last, until something can,
@@ -43,15 +47,25 @@ impl Core {
     #[cold]
     #[inline(never)]
     pub(super) fn idle(&self) -> *const Record {
+        let mut patient = true;
         loop {
             let awaits_nothing = self.timers.is_empty()
                 && self.reactor.waiting.get() == 0
                 && self.offloaded.get() == 0;
-            if awaits_nothing {
-                self.look_for_deadlock();
-            }
-            if self.run_queue.head().is_null() {
-                self.turn(true);
+            match awaits_nothing {
+                false => self.turn(Timeout::Never),
+                // Another OS thread may be about to unpark somebody, again and again: to look at all green
+                // threads each time would cost more than they do.
+                true if patient => {
+                    patient = false;
+                    self.turn(Timeout::Nanos(PATIENCE));
+                }
+                true => {
+                    self.look_for_deadlock();
+                    if self.run_queue.head().is_null() {
+                        self.turn(Timeout::Never);
+                    }
+                }
             }
             if !self.run_queue.head().is_null() {
                 return self.run_queue.head();
@@ -61,20 +75,21 @@ impl Core {
 
     /// One turn: collects what became ready, letters from other OS threads, and timers that are due.
     ///
-    /// It blocks only where `may_block` says so, that is, when nothing can run; nothing that it calls can
-    /// park (rule 8).
-    fn turn(&self, may_block: bool) {
+    /// It lasts `at_most` so long: no time at all unless nothing can run. Nothing that it calls can park
+    /// (rule 8).
+    fn turn(&self, at_most: Timeout) {
         let timed = !self.timers.is_empty();
         let mut now = 0;
-        if timed || !may_block {
+        if timed || at_most == Timeout::Zero {
             now = clock::now();
             self.timers.stamp(now);
         }
         let timeout = match self.timers.next_deadline() {
-            _ if !may_block => Timeout::Zero,
-            None => Timeout::Never,
-            Some(deadline) if deadline <= now => Timeout::Zero,
-            Some(deadline) => Timeout::Nanos(deadline - now),
+            Some(deadline) if at_most != Timeout::Zero => match deadline.saturating_sub(now) {
+                0 => Timeout::Zero,
+                left => Timeout::Nanos(left),
+            },
+            _ => at_most,
         };
         let turn = match self.reactor.turn(timeout, |record| self.unpark(record)) {
             Ok(turn) => turn,

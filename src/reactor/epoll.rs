@@ -175,3 +175,21 @@ impl fmt::Debug for Epoll {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Behaviour 10, where the kernel has no `epoll_pwait2`.
+    #[test]
+    fn the_timer_stands_in_for_the_timeout() {
+        let epoll = Epoll::new().unwrap();
+        let mut events = vec![EpollEvent::empty(); 4];
+        for nanos in [0, 1, 200_000, 50_000] {
+            let start = crate::clock::now();
+            assert_eq!(epoll.wait_timer(&mut events, nanos).unwrap(), 1);
+            assert_eq!(events[0].data(), TIMER);
+            assert!(crate::clock::now() - start >= nanos);
+        }
+    }
+}

@@ -44,10 +44,11 @@ enum Home {
     Os(std::thread::Thread),
 }
 
-/// The handle of the calling green thread; outside a runtime that of the OS thread.
+/// The handle of the calling green thread; outside a runtime, and in a tracing subscriber, that of the OS
+/// thread.
 #[must_use]
 pub fn current() -> Thread {
-    match Core::here() {
+    match Core::current() {
         Some(core) => of(core.running()),
         None => {
             let thread = std::thread::current();

@@ -25,7 +25,7 @@ use crate::stack::Stack;
 /// ```
 #[must_use]
 pub fn stack_high_water() -> Option<usize> {
-    let record = Core::here()?.running();
+    let record = Core::current()?.running();
     with_stack(record, Stack::high_water)
 }
 
@@ -50,7 +50,9 @@ pub fn stack_high_water() -> Option<usize> {
 /// });
 /// ```
 pub fn trim_stacks() -> usize {
-    let Some(core) = Core::here() else { return 0 };
+    let Some(core) = Core::current() else {
+        return 0;
+    };
     let mut count = 0;
     core.for_each_live(|record| {
         if record.state.get() != State::Parked {
