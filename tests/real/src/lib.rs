@@ -37,7 +37,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Not `Child::kill`: strace passes SIGINT on and writes the end of its file.
+        // Not `Child::kill`: strace must be able to end the program and to write its file.
         let id = self.child.id().to_string();
         run(Command::new("kill").args(["-INT", &id]));
         let _ = self.child.wait();
@@ -68,7 +68,8 @@ pub fn example(name: &str) -> PathBuf {
 /// `trace`.
 pub fn under_strace(program: &Path, calls: &str, trace: &Path) -> Command {
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-e", "signal=none", "-e"]);
+    // `-I1`: a signal that ends strace ends the program too.
+    strace.args(["-f", "-qq", "-I1", "-e", "signal=none", "-e"]);
     strace.arg(format!("trace={calls}")).arg("-o").arg(trace);
     strace.arg(program);
     strace

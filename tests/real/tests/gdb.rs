@@ -22,8 +22,7 @@ fn a_backtrace_ends_at_the_root_frame() {
     assert!(said.contains("stopped::outer"), "{said}");
     assert!(!said.contains("Backtrace stopped"), "{said}");
     assert!(!said.contains("corrupt"), "{said}");
-    // Four frames of `outer`, the closure, what catches its panic, and the root: nothing of the OS
-    // thread's stack, where `main` is.
-    assert!((6..40).contains(&frames.len()), "{said}");
-    assert!(!said.contains("stopped::main"), "{said}");
+    // Nothing of the OS thread's stack, where `main` is, lies below the frame under the closure.
+    let root = frames.last().expect("frames");
+    assert!(root.contains("first_frame"), "{said}");
 }

@@ -10,6 +10,8 @@ fn main() {
 #[inline(never)]
 fn outer(depth: u32) {
     if depth == 0 {
+        // A switch away and back, so that the stack is one that was left and continued.
+        thread::yield_now();
         stop_here();
     } else {
         outer(black_box(depth) - 1);
@@ -19,7 +21,5 @@ fn outer(depth: u32) {
 
 #[inline(never)]
 fn stop_here() {
-    // A switch away and back, so that the backtrace is that of a stack that has been left once.
-    thread::yield_now();
     println!("stopped");
 }
