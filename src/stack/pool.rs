@@ -255,6 +255,18 @@ mod tests {
         assert!(error.to_string().contains("ulimit -v"), "{error}");
     }
 
+    /// No stack is handed out without a guard, and the error says what has run out.
+    #[test]
+    fn a_guard_that_is_refused_names_the_limit() {
+        let pool = Pool::new();
+        sys::refuse_pages(true);
+        let error = pool.acquire(class(16384)).expect_err("no guard");
+        sys::refuse_pages(false);
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+        assert!(error.to_string().contains("vm.max_map_count"), "{error}");
+        pool.acquire(class(16384)).expect("a stack with a guard");
+    }
+
     #[test]
     fn a_slab_shrinks_where_a_large_reservation_is_refused() {
         let pool = Pool::new();

@@ -171,7 +171,10 @@ mod tests {
 
     #[test]
     fn sizes_that_cannot_be_served_are_named() {
-        assert_eq!(SizeClass::for_size(0), Err(StackSizeError::TooSmall(0)));
+        for bytes in [0, 1, LEAST_BYTES - 1] {
+            let error = StackSizeError::TooSmall(bytes);
+            assert_eq!(SizeClass::for_size(bytes), Err(error));
+        }
         assert_eq!(
             SizeClass::for_size(usize::MAX),
             Err(StackSizeError::TooLarge(usize::MAX))

@@ -13,6 +13,9 @@ use std::ptr::NonNull;
 thread_local! {
     /// How many more calls succeed before one fails; negative: all succeed.
     static COUNTDOWN: Cell<i64> = const { Cell::new(-1) };
+
+    /// Whether advice and protection are refused.
+    static PAGES_REFUSED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Lets the call after the next `calls` ones on this OS thread fail with ENOMEM, once.
@@ -23,6 +26,19 @@ pub(in crate::stack) fn fail_after(calls: i64) {
 /// Whether the failure that was asked for has not happened yet; takes it back.
 pub(in crate::stack) fn take_back_failure() -> bool {
     COUNTDOWN.replace(-1) >= 0
+}
+
+/// Lets all advice and protection on this OS thread fail with ENOMEM, as where there are too many mappings, or no longer.
+pub(in crate::stack) fn refuse_pages(refused: bool) {
+    PAGES_REFUSED.set(refused);
+}
+
+/// Counts a call about pages of a mapping, and fails if its turn has come or all are refused.
+fn count_pages() -> io::Result<()> {
+    if PAGES_REFUSED.get() {
+        return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+    }
+    count()
 }
 
 /// Counts a call, and fails if its turn has come.
@@ -51,7 +67,7 @@ pub(in crate::stack) unsafe fn advise(
     bytes: usize,
     advice: libc::c_int,
 ) -> io::Result<()> {
-    count()?;
+    count_pages()?;
     // SAFETY: forwarded from the caller.
     unsafe { real::advise(start, bytes, advice) }
 }
@@ -65,7 +81,7 @@ pub(in crate::stack) unsafe fn advise_each(
     ranges: &[libc::iovec],
     advice: libc::c_int,
 ) -> io::Result<usize> {
-    count()?;
+    count_pages()?;
     // SAFETY: forwarded from the caller.
     unsafe { real::advise_each(ranges, advice) }
 }
@@ -76,7 +92,7 @@ pub(in crate::stack) unsafe fn advise_each(
 ///
 /// As for [`real::protect`].
 pub(in crate::stack) unsafe fn protect(start: *mut u8, bytes: usize) -> io::Result<()> {
-    count()?;
+    count_pages()?;
     // SAFETY: forwarded from the caller.
     unsafe { real::protect(start, bytes) }
 }
