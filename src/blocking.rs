@@ -59,7 +59,7 @@ pub(crate) fn offload<R: Send + 'static>(
 }
 
 fn wait(core: &Core, reason: Reason, mask: Mask, is_done: &dyn Fn() -> bool) -> bool {
-    core.park(reason, Limit::None, mask, is_done);
+    core.park(&reason, Limit::None, mask, is_done);
     is_done()
 }
 

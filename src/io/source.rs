@@ -314,7 +314,7 @@ impl<T: AsFd> Source<T> {
         let number = u64::try_from(self.get_ref().as_fd().as_raw_fd()).unwrap_or(0);
         let reason = Reason::new(what).on("fd ", number).woken_by(Wakers::Event);
         let limit = timeout.map_or(Limit::None, |timeout| Limit::After(clock::length(timeout)));
-        let outcome = core.park(reason, limit, Mask::No, || {
+        let outcome = core.park(&reason, limit, Mask::No, || {
             while waiters.is_first(&node) && entry.is_ready(direction) {
                 match retry_interrupted(&mut *attempt) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -185,18 +185,19 @@ impl Core {
         number
     }
 
-    /// A record for a new green thread, counted once for the scheduler.
+    /// A record for a new green thread, counted so many times.
     #[inline]
     pub(super) fn record(
         &self,
         name: Option<Arc<str>>,
         spawned_at: &'static Location<'static>,
+        references: u32,
     ) -> &Record {
         let record = self.arena.acquire();
         // SAFETY: invariant 41: the arena lives as long as this core.
         let record = unsafe { &*record };
         record.id.set(self.number());
-        record.references.set(1);
+        record.references.set(references);
         record.spawned_at.set(spawned_at);
         if name.is_some() {
             record.set_name(name);
@@ -215,8 +216,7 @@ impl Core {
     /// or unwinds: it ends in `exit`.
     #[inline]
     pub(crate) unsafe fn spawn(&self, spawn: Spawn) -> &Record {
-        let record = self.record(spawn.name, spawn.spawned_at);
-        record.references.set(2);
+        let record = self.record(spawn.name, spawn.spawned_at, 2);
         if self.ending.get() {
             record.set(flag::CANCELLED);
         }
@@ -347,15 +347,11 @@ impl Core {
             self.trace_exit(record);
         }
         record.state.set(State::Done);
-        while !record.joiners.is_empty() {
-            self.unpark(record.joiners.pop());
-        }
         self.live.set(self.live.get() - 1);
         if self.ending.get() && self.live.get() == 1 {
             self.unpark(self.main.get());
         }
-        // SAFETY: the running thread is in the ring.
-        unsafe { self.run_queue.remove(record) };
+        self.leave_to_joiner(record);
         let mut next = self.run_queue.head();
         if next.is_null() {
             next = self.idle();
@@ -364,6 +360,25 @@ impl Core {
         // SAFETY: `next` is the head of the ring, thus live and switched away from or never run; this
         // thread is in no queue, so nobody switches to it again.
         unsafe { arch::switch_last(&record.context, &(*next).context, dead) }
+    }
+
+    /// Takes an ended thread out of the run queue, and puts who joins it there.
+    #[inline(always)]
+    fn leave_to_joiner(&self, ended: &Record) {
+        let joiner = ended.joiners.pop();
+        // SAFETY: a waiter's record lives.
+        if joiner.is_null() || unsafe { (*joiner).state.get() } != State::Parked {
+            // SAFETY: the running thread is in the ring.
+            return unsafe { self.run_queue.remove(ended) };
+        }
+        // SAFETY: as above.
+        let joiner = unsafe { &*joiner };
+        joiner.state.set(State::Ready);
+        // SAFETY: the ended thread is the ring's head; a parked one is in no ring.
+        unsafe { self.run_queue.replace_head(joiner) };
+        if traced() {
+            self.trace_unpark(joiner);
+        }
     }
 
     /// Makes a parked thread ready; does nothing to one that runs, is ready or has ended.

@@ -65,7 +65,7 @@ impl Core {
     #[inline]
     pub(crate) fn park(
         &self,
-        reason: Reason,
+        reason: &Reason,
         limit: Limit,
         mask: Mask,
         done: impl FnMut() -> bool,
@@ -79,9 +79,9 @@ impl Core {
         }
         match limit {
             Limit::None | Limit::At(u64::MAX) | Limit::After(u64::MAX) => {
-                self.park_until(record, &reason, mask, done, || false)
+                self.park_until(record, reason, mask, done, || false)
             }
-            Limit::At(_) | Limit::After(_) => self.park_limited(record, &reason, limit, mask, done),
+            Limit::At(_) | Limit::After(_) => self.park_limited(record, reason, limit, mask, done),
         }
     }
 

@@ -28,7 +28,7 @@ impl Core {
             "run: this OS thread is already running a runtime"
         );
         fork::watch();
-        let main = self.record(Some(Arc::from("main")), called_at);
+        let main = self.record(Some(Arc::from("main")), called_at, 1);
         self.main.set(main);
         self.ending.set(false);
         self.stuck.set(false);
@@ -73,7 +73,7 @@ impl Core {
             });
             self.stuck.set(false);
             let reason = Reason::new("ending the run");
-            self.park(reason, Limit::None, Mask::Yes, || {
+            self.park(&reason, Limit::None, Mask::Yes, || {
                 self.live.get() == 1 || self.stuck.get()
             });
             // Some put off their cancel while another unwound: once more, unless nobody ended.

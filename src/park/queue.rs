@@ -88,7 +88,7 @@ impl WaitQueue {
         // SAFETY: invariant 43: the node is pinned to this frame, its drop unlinks it, and `self` stays
         // borrowed, hence in place, until then.
         unsafe { self.links.push(&node) };
-        core.park(reason, limit, Mask::No, || !node.is_linked())
+        core.park(&reason, limit, Mask::No, || !node.is_linked())
     }
 
     /// Unparks the green thread that has waited the longest. Returns whether there was one.

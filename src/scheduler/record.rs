@@ -128,6 +128,8 @@ pub(crate) struct Record {
     pub(crate) token: Cell<bool>,
     /// Whether the result lies in `result` (or in a box that `result` points to).
     pub(crate) has_result: Cell<bool>,
+    /// Whether it has a name or a public handle: most have neither, and their details are left alone.
+    adorned: Cell<bool>,
     /// Unique in the process, new for each green thread that the record serves: its generation.
     pub(crate) id: Cell<u64>,
     /// The stack it owns; `None` for the main green thread, which runs on the OS thread's own, and once
@@ -199,6 +201,7 @@ impl Record {
             state: Cell::new(State::Free),
             token: Cell::new(false),
             has_result: Cell::new(false),
+            adorned: Cell::new(false),
             id: Cell::new(0),
             stack: Cell::new(None),
             details,
@@ -238,6 +241,7 @@ impl Record {
     }
 
     pub(crate) fn set_name(&self, name: Option<Arc<str>>) {
+        self.adorned.set(true);
         // SAFETY: as in `name`; the old value is moved out before it is dropped.
         drop(unsafe { self.name.get().replace(name) });
     }
@@ -248,11 +252,15 @@ impl Record {
         &self,
         f: impl FnOnce(Option<&Arc<dyn Any + Send + Sync>>) -> R,
     ) -> R {
+        if !self.adorned.get() {
+            return f(None);
+        }
         // SAFETY: as in `name`; the callers' closures only read and clone.
         f(unsafe { (*self.handle.get()).as_ref() })
     }
 
     pub(crate) fn set_handle(&self, handle: Option<Arc<dyn Any + Send + Sync>>) {
+        self.adorned.set(true);
         // SAFETY: as in `name`; the old value is moved out before it is dropped.
         drop(unsafe { self.handle.get().replace(handle) });
     }
@@ -270,12 +278,10 @@ impl Record {
         self.flags.set(0);
         self.id.set(0);
         self.token.set(false);
-        if self.with_handle(|handle| handle.is_some()) {
+        if self.adorned.get() {
             self.set_handle(None);
-        }
-        // SAFETY: as in `name`.
-        if unsafe { (*self.name.get()).is_some() } {
             self.set_name(None);
+            self.adorned.set(false);
         }
     }
 }

@@ -90,6 +90,27 @@ impl RunQueue {
         }
     }
 
+    /// Takes the head out and puts `successor` in its place in the ring, which is the last; the thread behind
+    /// becomes the head. As a push and a remove, in fewer steps.
+    ///
+    /// # Safety
+    ///
+    /// The ring is not empty; `successor` is live, is in no ring, and stays live until it is removed.
+    #[inline]
+    pub(crate) unsafe fn replace_head(&self, successor: *const Record) {
+        let head = self.head.get();
+        // SAFETY: the head is a member, thus live.
+        let (prev, next) = unsafe { ((*head).prev.get(), (*head).next.get()) };
+        if next == head {
+            self.head.set(ptr::null());
+            // SAFETY: the caller's duty.
+            return unsafe { self.push(successor) };
+        }
+        // SAFETY: the neighbours of a member are members.
+        unsafe { link(successor, prev, next) };
+        self.head.set(next);
+    }
+
     /// Moves `record` to the place right behind the head, so that it runs next.
     ///
     /// # Safety

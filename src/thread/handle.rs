@@ -169,7 +169,7 @@ impl Thread {
 pub(super) fn park(core: &Core, limit: Limit) {
     let record = core.running();
     let reason = Reason::new("parked").woken_by(Wakers::Anyone);
-    core.park(reason, limit, Mask::No, || {
+    core.park(&reason, limit, Mask::No, || {
         let local = record.token.replace(false);
         let remote = record.with_handle(|handle| {
             let inner = handle.and_then(|handle| handle.downcast_ref::<Inner>());

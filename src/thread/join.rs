@@ -94,8 +94,8 @@ impl<T> JoinHandle<T> {
         // in a record that the handle keeps.
         unsafe { record.joiners.push(&node) };
         let reason = Reason::new("joining").on("green thread #", record.id.get());
-        if core.park(reason, Limit::None, Mask::No, || !node.is_linked()) == Outcome::Cancelled {
-            core.park(reason, Limit::None, Mask::Yes, || !node.is_linked());
+        if core.park(&reason, Limit::None, Mask::No, || !node.is_linked()) == Outcome::Cancelled {
+            core.park(&reason, Limit::None, Mask::Yes, || !node.is_linked());
         }
     }
 

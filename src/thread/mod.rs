@@ -199,5 +199,5 @@ pub fn sleep_until(deadline: Instant) {
 
 fn sleep_to(core: &Core, deadline: u64) {
     let reason = Reason::new("sleeping").woken_by(Wakers::Event);
-    core.park(reason, Limit::At(deadline), Mask::No, || false);
+    core.park(&reason, Limit::At(deadline), Mask::No, || false);
 }
