@@ -25,6 +25,7 @@ pub(crate) fn offload<R: Send + 'static>(
     let Some(core) = Core::current() else {
         return f();
     };
+    let _ = core.check_cancel();
     let record = core.running();
     let result = Arc::new(Mutex::new(None));
     let letter = {

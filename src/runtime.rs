@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::mem::ManuallyDrop;
 use std::panic::Location;
+use std::ptr::NonNull;
 
 use crate::park::Core;
 use crate::stack::{self, SizeClass};
@@ -65,7 +65,9 @@ where
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Runtime {
-    core: ManuallyDrop<Box<Core>>,
+    /// It came from a box and is given back to one, unless its threads would not stop: what points into it
+    /// must not be invalidated by moving a box.
+    core: NonNull<Core>,
 }
 
 impl Runtime {
@@ -87,17 +89,19 @@ impl Runtime {
     where
         F: FnOnce() -> T,
     {
-        self.core.run(Location::caller(), f)
+        // SAFETY: the core lives as long as `self`.
+        unsafe { self.core.as_ref() }.run(Location::caller(), f)
     }
 }
 
 impl Drop for Runtime {
     fn drop(&mut self) {
         // Threads that would not stop may still be in its queues: then it stays for ever.
-        if !self.core.leaked.get() {
-            // SAFETY: it is dropped here and never used again. No run is under way: that would borrow
+        // SAFETY: the core lives as long as `self`.
+        if !unsafe { self.core.as_ref() }.leaked.get() {
+            // SAFETY: it came from a box and is never used again. No run is under way: that would borrow
             // `self`.
-            unsafe { ManuallyDrop::drop(&mut self.core) };
+            drop(unsafe { Box::from_raw(self.core.as_ptr()) });
         }
     }
 }
@@ -139,8 +143,9 @@ impl Builder {
     pub fn build(self) -> io::Result<Runtime> {
         let class = SizeClass::for_size(self.stack_size.unwrap_or_else(stack::default_size))?;
         stack::install_overflow_handler()?;
+        let core = Core::new(self.max_threads, class)?;
         Ok(Runtime {
-            core: ManuallyDrop::new(Core::new(self.max_threads, class)?),
+            core: NonNull::from(Box::leak(core)),
         })
     }
 }

@@ -57,7 +57,7 @@ fn wait(fd: BorrowedFd<'_>, direction: Direction, deadline: Option<Instant>) -> 
 
 fn poll_once(fd: BorrowedFd<'_>, direction: Direction, timeout: PollTimeout) -> io::Result<bool> {
     let interest = match direction {
-        Direction::Read => PollFlags::POLLIN | PollFlags::POLLPRI,
+        Direction::Read => PollFlags::POLLIN,
         Direction::Write => PollFlags::POLLOUT,
     };
     let mut fds = [PollFd::new(fd, interest)];

@@ -19,7 +19,7 @@ use crate::scheduler::{Reason, WaitNode, Wakers};
 /// Reads and writes go through `&Source` too, so that one green thread may read while another writes;
 /// several in one direction take their turns in order. `O_NONBLOCK` is never changed, since it belongs to
 /// the open file description, which other processes may share: on a file without it each call asks poll(2)
-/// first whether it would block. Files that epoll refuses, such as those on disk, count as always ready.
+/// first whether it would block, and writes at most `PIPE_BUF` bytes at once. Files that epoll refuses, such as those on disk, count as always ready.
 ///
 /// Outside a runtime the calls block the OS thread.
 ///
@@ -273,8 +273,10 @@ impl<T: AsFd> Source<T> {
                     return result;
                 }
             }
-            if let Some(entry) = entry {
-                entry.clear(direction);
+            if let Some(entry) = entry
+                && !entry.clear(direction)
+            {
+                return Err(io::ErrorKind::WouldBlock.into());
             }
         }
         let entry = match entry.take() {
@@ -317,9 +319,9 @@ impl<T: AsFd> Source<T> {
         let outcome = core.park(&reason, limit, Mask::No, || {
             while waiters.is_first(&node) && entry.is_ready(direction) {
                 match retry_interrupted(&mut *attempt) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        entry.clear(direction)
-                    }
+                    // Where no event will come, the caller gets the error: it asked a file to block.
+                    Err(error)
+                        if error.kind() == io::ErrorKind::WouldBlock && entry.clear(direction) => {}
                     other => {
                         result = Some(other);
                         return true;
@@ -333,6 +335,15 @@ impl<T: AsFd> Source<T> {
             (_, Some(result)) => Ok(result),
             (Outcome::Cancelled, None) => Err(cancelled()),
             (_, None) => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
+        }
+    }
+
+    /// What one write may ask of a blocking file: poll(2) vouches for that much, while a longer write would
+    /// block the OS thread until a reader, perhaps one of its own green threads, has made room.
+    fn cut<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
+        match self.kind {
+            Kind::Blocking => &buffer[..buffer.len().min(libc::PIPE_BUF)],
+            Kind::Stream | Kind::NonBlocking => buffer,
         }
     }
 
@@ -434,12 +445,17 @@ where
     for<'a> &'a T: Write,
 {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let buffer = self.cut(buffer);
         self.write_bytes("writing", None, buffer.len(), |mut inner| {
             inner.write(buffer)
         })
     }
 
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.kind == Kind::Blocking {
+            let first = buffers.iter().find(|buffer| !buffer.is_empty());
+            return self.write(first.map_or(&[], |buffer| buffer));
+        }
         let wanted = buffers.iter().map(|buffer| buffer.len()).sum();
         self.write_bytes("writing", None, wanted, |mut inner| {
             inner.write_vectored(buffers)

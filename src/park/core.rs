@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::level_filters::LevelFilter;
 
-use super::Mailbox;
+use super::{Mailbox, fork};
 use crate::arch;
 use crate::reactor::Reactor;
 use crate::scheduler::record::flag;
@@ -20,6 +20,9 @@ use crate::stack::{Owner, Pool, SizeClass, Stack};
 
 /// Switches and operations between two looks at the clock, at the most.
 pub(super) const QUOTA: u32 = 64;
+
+/// The first budget after a sleep: it doubles as long as slices prove short.
+pub(super) const FIRST_QUOTA: u32 = 4;
 
 /// Green-thread numbers that a runtime takes from the process's counter at once.
 const NUMBERS: u64 = 256;
@@ -50,6 +53,8 @@ pub(crate) struct Core {
     pub(super) ending: Cell<bool>,
     /// Jobs that run on other OS threads and will wake somebody here.
     pub(crate) offloaded: Cell<usize>,
+    /// Cancels that were delivered since a thread last ended.
+    pub(super) cancels: Cell<u32>,
     /// Whether the end of a run found that nothing can wake what is left.
     pub(super) stuck: Cell<bool>,
     /// Whether a run left threads behind that would not stop: then the core is never freed.
@@ -82,17 +87,19 @@ pub(crate) struct Spawn {
 
 impl Core {
     pub(crate) fn new(max_threads: usize, default_class: SizeClass) -> io::Result<Box<Self>> {
+        fork::watch();
         let reactor = Reactor::new()?;
-        let mailbox = Arc::new(Mailbox::new(reactor.shared().clone()));
+        let mailbox = Arc::new(Mailbox::new(reactor.shared()));
         Ok(Box::new(Self {
             run_queue: RunQueue::new(),
-            budget: Cell::new(QUOTA),
-            quota: Cell::new(QUOTA),
+            budget: Cell::new(FIRST_QUOTA),
+            quota: Cell::new(FIRST_QUOTA),
             last_turn: Cell::new(0),
             live: Cell::new(0),
             main: Cell::new(ptr::null()),
             ending: Cell::new(false),
             offloaded: Cell::new(0),
+            cancels: Cell::new(0),
             stuck: Cell::new(false),
             leaked: Cell::new(false),
             warned: Cell::new(false),
@@ -133,16 +140,21 @@ impl Core {
     }
 
     /// Runs `f` in a region where parking is refused: code of the user's that is called from inside the
-    /// scheduler finds itself outside the runtime.
-    pub(super) fn outside<R>(&self, f: impl FnOnce() -> R) -> R {
-        struct Restore(*const Core);
-        impl Drop for Restore {
-            fn drop(&mut self) {
-                CURRENT.set(self.0);
+    /// scheduler finds itself outside the runtime. A panic in it ends there: it must not unwind from the
+    /// middle of a switch. The panic hook has told it.
+    pub(super) fn outside(&self, f: impl FnOnce()) {
+        let inside = CURRENT.replace(ptr::null());
+        let result = catch_unwind(AssertUnwindSafe(f));
+        if let Err(payload) = result {
+            // A payload may panic when it is dropped: that one is let go.
+            if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                std::mem::forget(second);
             }
         }
-        let _restore = Restore(CURRENT.replace(ptr::null()));
-        f()
+        // In a child that was forked in there the runtime has ended.
+        if !HERE.get().is_null() {
+            CURRENT.set(inside);
+        }
     }
 
     /// The record of the running green thread.
@@ -159,6 +171,11 @@ impl Core {
 
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// Whether `record` lies in this runtime's arena.
+    pub(crate) fn owns(&self, record: &Record) -> bool {
+        self.arena.owns(record)
     }
 
     /// Every green thread that has not ended.
@@ -265,13 +282,19 @@ impl Core {
         }
     }
 
-    /// Gives the CPU to `target`, which is ready and not the running thread.
-    pub(crate) fn yield_to(&self, target: &Record) {
-        debug_assert_eq!(target.state.get(), State::Ready);
+    /// What a yield does before it switches: it counts, serves, and looks for a cancel. Others may run.
+    #[inline]
+    pub(crate) fn before_yield(&self) {
         let running = self.running();
         if self.tick() || running.flags.get() != 0 {
             self.look_around(running);
         }
+    }
+
+    /// Gives the CPU to `target`, which is ready and not the running thread.
+    pub(crate) fn yield_to(&self, target: &Record) {
+        debug_assert_eq!(target.state.get(), State::Ready);
+        let running = self.running();
         // SAFETY: a ready thread is in the ring, and the target is not its head.
         unsafe { self.run_queue.advance(target) };
         // SAFETY: as above.
@@ -317,9 +340,7 @@ impl Core {
         if !dead.is_null() {
             self.bury(dead);
         }
-        if from.has(flag::SPANS) {
-            self.enter_spans(from);
-        }
+        self.come_back(from);
     }
 
     /// Clean-up for a thread that ended by switching here: it only frees memory (rule 7).
@@ -345,8 +366,15 @@ impl Core {
     pub(crate) fn exit(&self, record: &Record) -> ! {
         if traced() {
             self.trace_exit(record);
+            // Spans that it left entered go with it.
+            self.leave_spans(record);
+            record.replace_spans(Vec::new());
+        }
+        if record.has(flag::UNWINDING) {
+            self.unmark_unwinding(record);
         }
         record.state.set(State::Done);
+        self.cancels.set(0);
         self.live.set(self.live.get() - 1);
         if self.ending.get() && self.live.get() == 1 {
             self.unpark(self.main.get());
@@ -422,9 +450,7 @@ impl Core {
         if self.budget.get() == 0 {
             self.serve();
         }
-        if running.has(flag::CANCELLED | flag::DEADLOCKED) {
-            self.interrupt_at_entry(running);
-        }
+        self.interrupt_at_entry(running);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The function that suspends. Its caller has put a wait node on a queue, or knows another event that ends
 //! the wait; the door adds the reason, the deadline, the fairness budget and the cancel.
 
+use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::thread::panicking;
 
@@ -9,6 +10,12 @@ use super::{Cancelled, Core};
 use crate::clock;
 use crate::scheduler::record::flag;
 use crate::scheduler::{Reason, Record, State, TimerNode, Timers};
+
+thread_local! {
+    /// How many green threads of this OS thread unwind. Those that were leaked in the middle of it count for
+    /// ever, as they do for std.
+    static UNWINDING: Cell<usize> = const { Cell::new(0) };
+}
 
 /// How long a wait may last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +67,8 @@ impl Core {
     /// `done` is asked first, and other wake-ups do no harm, since it is asked again. Once it has said yes
     /// it is not asked again, so it may be the very act that was waited for: a read, the taking of a token.
     ///
-    /// A value wins: `done` is asked before the limit and the cancel are looked at, except for a cancel
-    /// that was there at entry.
+    /// A value wins: `done` is asked before the limit and the cancel are looked at. For a cancel that was
+    /// there before, the caller has looked by `check_cancel`, before it linked its wait node: that yields.
     #[inline]
     pub(crate) fn park(
         &self,
@@ -71,16 +78,8 @@ impl Core {
         done: impl FnMut() -> bool,
     ) -> Outcome {
         let record = self.running();
-        if mask == Mask::No
-            && record.flags.get() != 0
-            && let Some(outcome) = self.interrupt_at_entry(record)
-        {
-            return outcome;
-        }
         match limit {
-            Limit::None | Limit::At(u64::MAX) | Limit::After(u64::MAX) => {
-                self.park_until(record, reason, mask, done, || false)
-            }
+            Limit::None => self.park_until(record, reason, mask, done, || false),
             Limit::At(_) | Limit::After(_) => self.park_limited(record, reason, limit, mask, done),
         }
     }
@@ -144,22 +143,33 @@ impl Core {
             self.serve();
         }
         // Asked before the switch: afterwards others may unwind.
-        let may_unwind = may_unwind();
+        let may_unwind = self.may_unwind(record);
         loop {
             if done() {
+                record.clear(flag::DEADLOCKED);
                 return Outcome::Woken;
             }
             if past() {
+                record.clear(flag::DEADLOCKED);
                 return Outcome::TimedOut;
             }
             if record.flags.get() != 0 {
                 if record.has(flag::DEADLOCKED) {
-                    self.die_of_deadlock(record, Some(reason));
+                    self.die_of_deadlock(record, reason, may_unwind);
                 }
                 if mask == Mask::No
                     && let Some(outcome) = self.interrupt(record, may_unwind)
                 {
                     return outcome;
+                }
+            }
+            if traced() {
+                self.trace_park(record, reason);
+                self.leave_spans(record);
+                // The subscriber may have brought about what is waited for.
+                if done() {
+                    self.come_back(record);
+                    return Outcome::Woken;
                 }
             }
             self.suspend(record, reason);
@@ -182,13 +192,17 @@ impl Core {
         }
     }
 
+    /// What a thread does first when it runs again.
+    #[inline(always)]
+    pub(super) fn come_back(&self, record: &Record) {
+        if record.has(flag::SPANS) {
+            self.enter_spans(record);
+        }
+    }
+
     /// Switches away from the running thread until somebody unparks it.
     #[inline(always)]
     fn suspend(&self, record: &Record, reason: &Reason) {
-        if traced() {
-            self.trace_park(record, reason);
-            self.leave_spans(record);
-        }
         record.reason.set(reason);
         record.state.set(State::Parked);
         // SAFETY: the running thread is in the ring.
@@ -198,10 +212,7 @@ impl Core {
             next = self.idle();
             if std::ptr::eq(next, record) {
                 // Its own event came: no switch at all.
-                if record.has(flag::SPANS) {
-                    self.enter_spans(record);
-                }
-                return;
+                return self.come_back(record);
             }
         }
         // SAFETY: the head of the ring is live and is not this thread, which is parked.
@@ -211,10 +222,12 @@ impl Core {
     /// As `interrupt`, before a call has waited.
     #[cold]
     pub(super) fn interrupt_at_entry(&self, record: &Record) -> Option<Outcome> {
-        let may_unwind = may_unwind();
-        // A loop that catches the unwinding and calls again must not hold the OS thread (rule 19).
-        self.serve();
-        self.yield_plain();
+        let may_unwind = self.may_unwind(record);
+        if record.has(flag::CANCELLED) {
+            // A loop that catches the unwinding and calls again must not hold the OS thread (rule 19).
+            self.serve();
+            self.yield_plain();
+        }
         self.interrupt(record, may_unwind)
     }
 
@@ -222,26 +235,63 @@ impl Core {
     /// that the call turns into an error. `None` when there is no reason to end it.
     #[cold]
     fn interrupt(&self, record: &Record, may_unwind: bool) -> Option<Outcome> {
-        if record.has(flag::DEADLOCKED) {
-            self.die_of_deadlock(record, None);
-        }
         if !record.has(flag::CANCELLED) {
             return None;
         }
         if !may_unwind {
             return Some(Outcome::Cancelled);
         }
+        self.count_cancel();
+        self.mark_unwinding(record);
         resume_unwind(Box::new(Cancelled {
             number: record.id.get(),
         }));
     }
-}
 
-/// Whether a cancel may unwind the running thread from the call that it has just made. A destructor that
-/// blocks while its thread unwinds must not unwind again. std only knows whether some green thread of this
-/// OS thread unwinds: while one is parked in the middle of that, the others' calls put their cancel off
-/// (rule 20).
-#[inline]
-fn may_unwind() -> bool {
-    !cfg!(panic = "abort") && !panicking()
+    /// Whether a cancel may unwind the running thread from the call that it has just made. A destructor that
+    /// blocks while its thread unwinds must not unwind again. std only knows whether some green thread of
+    /// this OS thread unwinds (rule 20), so those that do are marked: by the cancel that we start, or when
+    /// they make a blocking call and nobody who is marked explains what std says.
+    #[inline]
+    pub(super) fn may_unwind(&self, record: &Record) -> bool {
+        if cfg!(panic = "abort") {
+            return false;
+        }
+        if !panicking() && !record.has(flag::UNWINDING) {
+            return true;
+        }
+        self.may_unwind_in_doubt(record)
+    }
+
+    #[cold]
+    fn may_unwind_in_doubt(&self, record: &Record) -> bool {
+        if !panicking() {
+            // It caught what it was marked for.
+            self.unmark_unwinding(record);
+            return true;
+        }
+        if record.has(flag::UNWINDING) {
+            return false;
+        }
+        if UNWINDING.get() == 0 {
+            self.mark_unwinding(record);
+            return false;
+        }
+        true
+    }
+
+    fn mark_unwinding(&self, record: &Record) {
+        if !record.has(flag::UNWINDING) {
+            record.set(flag::UNWINDING);
+            UNWINDING.set(UNWINDING.get() + 1);
+        }
+    }
+
+    /// The thread does not unwind any more: it has caught it, or has ended.
+    pub(super) fn unmark_unwinding(&self, record: &Record) {
+        if record.has(flag::UNWINDING) {
+            record.clear(flag::UNWINDING);
+            UNWINDING.set(UNWINDING.get() - 1);
+        }
+    }
 }

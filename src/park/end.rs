@@ -1,16 +1,20 @@
 //! The beginning and the end of a run: the main green thread, the cancel of what remains, and the deadlock
 //! report.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::thread::panicking;
+use std::sync::atomic::{Ordering, fence};
 
 use tracing::{Level, event};
 
 use super::{Core, Limit, Mask, fork};
 use crate::scheduler::record::flag;
 use crate::scheduler::{Reason, Record, State, Wakers};
+
+/// Cancels that the end of a run delivers without any thread's ending, before it gives up.
+const MOST_CANCELS: u32 = 10_000;
 
 /// The payload that a cancelled green thread unwinds with. Nothing is printed for it, unless it comes to the
 /// root of another thread (rule 24).
@@ -27,7 +31,10 @@ impl Core {
             Self::here().is_none(),
             "run: this OS thread is already running a runtime"
         );
-        fork::watch();
+        assert!(
+            self.reactor.shared().is_ours(),
+            "run: this runtime was made before a fork and stayed with the parent; make a new one here"
+        );
         let main = self.record(Some(Arc::from("main")), called_at, 1);
         self.main.set(main);
         self.ending.set(false);
@@ -39,7 +46,10 @@ impl Core {
         let result = catch_unwind(AssertUnwindSafe(f));
 
         // In a forked child the runtime has ended already; its green threads are its parent's.
-        if Self::here().is_some() {
+        if Self::here().is_none() {
+            self.leaked.set(true);
+            fork::left_run();
+        } else {
             self.end(main);
             Self::set_current(std::ptr::null());
             // SAFETY: the main thread is the only one left, and runs.
@@ -83,6 +93,17 @@ impl Core {
         }
     }
 
+    /// Counts a cancel that unwinds a thread. One that catches each and goes on would hold up the end of the
+    /// run for ever: past a bound it counts as one that will not stop.
+    pub(super) fn count_cancel(&self) {
+        self.cancels.set(self.cancels.get().saturating_add(1));
+        if self.ending.get() && self.cancels.get() > MOST_CANCELS {
+            self.stuck.set(true);
+            self.unpark(self.main.get());
+            self.yield_plain();
+        }
+    }
+
     /// Gives up on threads that would not stop. Their stacks stay mapped for ever, since something may
     /// still borrow from them; their records say that they have ended, so nothing wakes them.
     #[cold]
@@ -93,7 +114,7 @@ impl Core {
         );
         self.describe_parked(&mut report, None);
         if !cfg!(panic = "abort") {
-            eprint!("{report}");
+            let _ = io::stderr().write_all(report.as_bytes());
         }
         self.arena.for_each_live(|record| {
             if std::ptr::eq(record, main) {
@@ -123,6 +144,11 @@ impl Core {
             certain &= wakers == Wakers::Local || !reachable;
         });
         let certain = certain || only_os_thread();
+        // Whoever has let go of a handle, or has ended, may have left a letter before.
+        fence(Ordering::Acquire);
+        if self.mailbox.has_letters() {
+            return;
+        }
         // SAFETY: there is a main thread as long as anything parks, and its record lives.
         let main = unsafe { &*self.main.get() };
         if certain && self.ending.get() {
@@ -139,11 +165,11 @@ impl Core {
 
     /// The main thread's blocking call ends with the deadlock report.
     #[cold]
-    pub(super) fn die_of_deadlock(&self, main: &Record, waits_for: Option<&Reason>) -> ! {
+    pub(super) fn die_of_deadlock(&self, main: &Record, waits_for: &Reason, may_unwind: bool) -> ! {
         main.clear(flag::DEADLOCKED);
-        let report = self.deadlock_report(waits_for);
-        if panicking() {
-            eprintln!("greenlit: {report}");
+        let report = self.deadlock_report(Some(waits_for));
+        if !may_unwind {
+            let _ = writeln!(io::stderr(), "greenlit: {report}");
             std::process::abort();
         }
         panic!("{report}");

@@ -23,10 +23,16 @@ pub(super) fn watch() {
 }
 
 extern "C" fn end_in_child() {
+    crate::reactor::count_fork();
     if Core::here().is_some() {
         Core::set_current(std::ptr::null());
         IN_CHILD.set(true);
     }
+}
+
+/// The child has returned from the run that it was forked in: from here on it is an ordinary OS thread.
+pub(super) fn left_run() {
+    IN_CHILD.set(false);
 }
 
 /// Called where a park finds no runtime.
@@ -39,6 +45,6 @@ pub(crate) fn refuse_in_child() {
     assert!(
         !IN_CHILD.get(),
         "park: this process was forked inside greenlit::run, and the runtime stayed with its parent; \
-         exec, exit, or start a new run in the child"
+         exec, exit, or make a new runtime in the child"
     );
 }

@@ -84,6 +84,8 @@ impl WaitQueue {
             refuse_in_child();
             panic!("park: a wait queue needs a running runtime; call it inside greenlit::run");
         };
+        // It may let others run, so it comes before this thread stands in the queue.
+        let _ = core.check_cancel();
         let node = WaitNode::new(core.running());
         // SAFETY: invariant 43: the node is pinned to this frame, its drop unlinks it, and `self` stays
         // borrowed, hence in place, until then.

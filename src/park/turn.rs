@@ -1,8 +1,10 @@
 //! Turns of the reactor and the fairness budget: when the clock is read, when a turn is due, and what
 //! happens when nothing can run.
 
+use std::io::{self, Write};
+
 use super::Core;
-use super::core::{QUOTA, traced};
+use super::core::{FIRST_QUOTA, QUOTA, traced};
 use crate::clock;
 use crate::reactor::Timeout;
 use crate::scheduler::Record;
@@ -24,7 +26,6 @@ impl Core {
         if last == 0 {
             // The last turn did not read the clock: count from here.
             self.last_turn.set(now);
-            self.quota.set(QUOTA);
         } else if elapsed >= TURN_INTERVAL {
             // Slices are long where even a small budget took more than the interval.
             let quota = u64::from(self.quota.get()) * TURN_INTERVAL / elapsed;
@@ -94,7 +95,8 @@ impl Core {
         let turn = match self.reactor.turn(timeout, |record| self.unpark(record)) {
             Ok(turn) => turn,
             Err(error) => {
-                eprintln!(
+                let _ = writeln!(
+                    io::stderr(),
                     "greenlit: the reactor's epoll_wait failed: {error}; \
                      some code closed a file descriptor that it does not own"
                 );
@@ -116,6 +118,11 @@ impl Core {
             }
         }
         self.last_turn.set(now);
+        if at_most != Timeout::Zero {
+            // Whoever runs now may run for long: look at the clock soon.
+            self.quota.set(FIRST_QUOTA);
+            self.budget.set(FIRST_QUOTA);
+        }
         if traced() {
             self.trace_turn(turn.events, fired);
         }

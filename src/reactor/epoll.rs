@@ -103,7 +103,8 @@ impl Epoll {
             return self.wait_timer(events, nanos);
         }
         match self.pwait2(events, nanos) {
-            Err(Errno::ENOSYS) => {
+            // Some sandboxes answer EPERM to a call that they do not know.
+            Err(Errno::ENOSYS | Errno::EPERM) => {
                 LACKING.store(true, Ordering::Relaxed);
                 self.wait_timer(events, nanos)
             }

@@ -11,7 +11,7 @@ mod sys;
 use std::cell::{Cell, UnsafeCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::epoll::EpollFlags;
@@ -32,11 +32,21 @@ const INTEREST: EpollFlags = EpollFlags::EPOLLIN
     .union(EpollFlags::EPOLLPRI)
     .union(EpollFlags::EPOLLET);
 
+/// How often this process and those that it was forked from have forked inside a runtime.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// Counts a fork, in its child: a reactor that was made before is the parent's.
+pub(crate) fn count_fork() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
 /// The half that other OS threads may reach.
 #[derive(Debug)]
 pub(crate) struct Shared {
     /// Unique in the process.
     id: u64,
+    /// What `FORKS` was when it was made.
+    forks: u32,
     epoll: Epoll,
     notifier: Notifier,
     /// Entries whose source was dropped on another OS thread.
@@ -49,6 +59,11 @@ impl Shared {
     /// Ends the turn that the reactor's OS thread sleeps in, or the next one it takes.
     pub(crate) fn notify(&self) {
         self.notifier.notify();
+    }
+
+    /// Whether this process made it, and was not forked since.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.forks == FORKS.load(Ordering::Relaxed)
     }
 
     fn free_from_outside(&self, index: u32) {
@@ -100,6 +115,7 @@ impl Reactor {
         Ok(Self {
             shared: Arc::new(Shared {
                 id: IDS.fetch_add(1, Ordering::Relaxed),
+                forks: FORKS.load(Ordering::Relaxed),
                 epoll,
                 notifier,
                 freed: Mutex::new(Vec::new()),

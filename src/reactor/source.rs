@@ -4,8 +4,8 @@
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use nix::sys::epoll::EpollFlags;
 
@@ -63,7 +63,7 @@ impl Entry {
 
     /// Ends the entry's service for its source.
     pub(super) fn retire(&self) {
-        // The notifier's and the timer's tokens have the two highest generations: never reach them.
+        // The notifier's and the timer's tokens have the highest generation: never reach it.
         self.generation
             .set((self.generation.get() + 1) % (u32::MAX - 1));
         self.readiness.set(0);
@@ -110,12 +110,15 @@ impl Entry {
         self.readiness.get() & bit(direction) != 0
     }
 
-    /// A call said that it would block: only an event makes the source ready again.
+    /// A call said that it would block: only an event makes the source ready again. Returns false where no
+    /// event will, since the file always counts as ready.
     #[inline]
-    pub(crate) fn clear(&self, direction: Direction) {
-        if self.readiness.get() & ALWAYS_READY == 0 {
-            self.readiness.set(self.readiness.get() & !bit(direction));
+    pub(crate) fn clear(&self, direction: Direction) -> bool {
+        if self.readiness.get() & ALWAYS_READY != 0 {
+            return false;
         }
+        self.readiness.set(self.readiness.get() & !bit(direction));
+        true
     }
 
     /// A call on a TCP stream moved less than it was asked to: the edge is consumed, unless the stream's
@@ -139,7 +142,9 @@ fn bit(direction: Direction) -> u8 {
 /// One runtime's registration of a source.
 #[derive(Debug)]
 struct Registration {
-    reactor: Arc<Shared>,
+    /// The runtime's reactor; its number outlives it.
+    reactor: Weak<Shared>,
+    id: u64,
     token: u64,
     /// The fd itself was in the set already, by way of another source: this duplicate stands for it.
     alias: Option<OwnedFd>,
@@ -148,10 +153,12 @@ struct Registration {
 /// The registrations of one file descriptor.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// The first runtime's.
-    home: OnceLock<Registration>,
-    /// Those of further runtimes.
-    others: Mutex<Vec<Registration>>,
+    /// The number and token of one of the registrations, so that most calls need no lock; 0 for none. Both
+    /// are written by the OS thread of the runtime that they name, and replaced only once it has gone: who
+    /// finds its own runtime's number finds its token too.
+    home: AtomicU64,
+    home_token: AtomicU64,
+    registrations: Mutex<Vec<Registration>>,
     /// Whether the open file description may outlive the fd, so that closing it does not deregister
     /// (rule 15).
     shared: AtomicBool,
@@ -161,8 +168,9 @@ impl Source {
     /// `shared` says whether another fd may refer to the same open file description.
     pub(crate) const fn new(shared: bool) -> Self {
         Self {
-            home: OnceLock::new(),
-            others: Mutex::new(Vec::new()),
+            home: AtomicU64::new(0),
+            home_token: AtomicU64::new(0),
+            registrations: Mutex::new(Vec::new()),
             shared: AtomicBool::new(shared),
         }
     }
@@ -175,20 +183,28 @@ impl Source {
     /// The entry that `reactor` has for this source, if it has one.
     #[inline]
     pub(crate) fn entry<'a>(&self, reactor: &'a Reactor) -> Option<&'a Entry> {
-        let home = self.home.get()?;
-        if home.reactor.id == reactor.shared.id {
-            return reactor.entry(home.token);
+        match self.home.load(Ordering::Relaxed) {
+            0 => None,
+            home if home == reactor.shared.id => {
+                reactor.entry(self.home_token.load(Ordering::Relaxed))
+            }
+            _ => self.entry_elsewhere(reactor),
         }
-        self.entry_elsewhere(reactor)
     }
 
     #[cold]
     fn entry_elsewhere<'a>(&self, reactor: &'a Reactor) -> Option<&'a Entry> {
-        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        let registration = others
+        let registrations = self.lock();
+        let registration = registrations
             .iter()
-            .find(|other| other.reactor.id == reactor.shared.id)?;
+            .find(|known| known.id == reactor.shared.id)?;
         reactor.entry(registration.token)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Registration>> {
+        self.registrations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Registers the source with `reactor`, which does not know it yet.
@@ -221,44 +237,52 @@ impl Source {
                 return Err(error);
             }
         };
-        let registration = Registration {
-            reactor: reactor.shared.clone(),
+        let id = reactor.shared.id;
+        let mut registrations = self.lock();
+        registrations.retain(|known| known.reactor.strong_count() > 0);
+        let home = self.home.load(Ordering::Relaxed);
+        if !registrations.iter().any(|known| known.id == home) {
+            self.home_token.store(token, Ordering::Relaxed);
+            self.home.store(id, Ordering::Relaxed);
+        }
+        registrations.push(Registration {
+            reactor: Arc::downgrade(&reactor.shared),
+            id,
             token,
             alias,
-        };
-        if let Err(registration) = self.home.set(registration) {
-            self.others
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(registration);
-        }
+        });
         Ok(reactor.entry(token).expect("the entry was made above"))
     }
 
     /// Drops all registrations; the caller closes the fd or hands it on. `here` is the reactor of the
     /// calling OS thread, if it has one; `closes` says that the fd is closed next.
     pub(crate) fn deregister(&mut self, fd: BorrowedFd<'_>, here: Option<&Reactor>, closes: bool) {
-        let Some(home) = self.home.take() else { return };
-        let others = std::mem::take(
-            self.others
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        *self.home.get_mut() = 0;
+        let registrations = self
+            .registrations
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
         // Closing the last fd of a description takes it out of every set (epoll(7), Q6).
         let leave = !closes || *self.shared.get_mut();
-        for registration in std::iter::once(home).chain(others) {
+        for registration in std::mem::take(registrations) {
+            // A runtime that has gone took its set along; that of a forking parent is not ours to change.
+            let Some(reactor) = registration
+                .reactor
+                .upgrade()
+                .filter(|reactor| reactor.is_ours())
+            else {
+                continue;
+            };
+            // An fd that somebody closed behind our back is no longer in the set: that is no error here.
+            let _ = match &registration.alias {
+                Some(alias) => reactor.epoll.delete(alias.as_fd()),
+                None if leave => reactor.epoll.delete(fd),
+                None => Ok(()),
+            };
             let (index, _) = split(registration.token);
-            match &registration.alias {
-                // It may have gone already: an fd that somebody closed is no longer in the set.
-                Some(alias) => drop(registration.reactor.epoll.delete(alias.as_fd())),
-                None if leave => drop(registration.reactor.epoll.delete(fd)),
-                None => {}
-            }
             match here {
-                Some(reactor) if reactor.shared.id == registration.reactor.id => {
-                    reactor.release(index)
-                }
-                _ => registration.reactor.free_from_outside(index),
+                Some(here) if here.shared.id == registration.id => here.release(index),
+                _ => reactor.free_from_outside(index),
             }
         }
     }

@@ -52,6 +52,12 @@ impl Arena {
         record
     }
 
+    /// Whether `record` is one of this arena's.
+    pub(crate) fn owns(&self, record: &Record) -> bool {
+        // SAFETY: whoever shows a record keeps it, and with it its chunk.
+        ptr::eq(unsafe { &*record.chunk }.arena.get(), self)
+    }
+
     #[cold]
     fn grow(&self) {
         // SAFETY: the arena is used by one OS thread, and the vector is borrowed for this statement only.

@@ -104,6 +104,8 @@ pub(crate) mod flag {
     pub(crate) const CANCELLED: u32 = 1 << 0;
     /// Nothing can wake the run any more: the main green thread's blocking call panics.
     pub(crate) const DEADLOCKED: u32 = 1 << 1;
+    /// It unwinds, as far as can be known from outside: no second unwinding is started.
+    pub(crate) const UNWINDING: u32 = 1 << 3;
     /// Spans were exited when it was switched away from and wait in `spans`.
     pub(crate) const SPANS: u32 = 1 << 2;
 }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::marker::PhantomPinned;
 use std::ptr;
 
-use super::Record;
+use super::{Record, State};
 
 /// One green thread's place in a wait queue. It lies on the stack of the thread that waits, and its drop
 /// takes it out of the queue however the wait ended.
@@ -103,15 +103,22 @@ impl Links {
         }
     }
 
-    /// Who waits the longest; null when nobody does.
+    /// Who waits the longest; null when nobody does. A thread that was leaked in its wait, since it could not
+    /// be unwound, is passed over for good.
     #[inline]
     pub(crate) fn first(&self) -> *const Record {
-        let head = self.head.get();
-        if head.is_null() {
-            return ptr::null();
+        loop {
+            let head = self.head.get();
+            if head.is_null() {
+                return ptr::null();
+            }
+            // SAFETY: invariant 43: a linked node lives, and its record as long.
+            let (node, record) = unsafe { (&*head, &*(*head).record) };
+            if record.state.get() != State::Done {
+                return record;
+            }
+            node.unlink();
         }
-        // SAFETY: invariant 43: a linked node lives.
-        unsafe { (*head).record }
     }
 
     /// Whether `node` is the first of this queue.
@@ -123,13 +130,11 @@ impl Links {
     /// Takes out who waits the longest; null when nobody does.
     #[inline]
     pub(crate) fn pop(&self) -> *const Record {
-        let head = self.head.get();
-        if head.is_null() {
-            return ptr::null();
+        let record = self.first();
+        if !record.is_null() {
+            // SAFETY: the queue is not empty, and a linked node lives.
+            unsafe { (*self.head.get()).unlink() };
         }
-        // SAFETY: invariant 43: a linked node lives.
-        let node = unsafe { &*head };
-        node.unlink();
-        node.record
+        record
     }
 }

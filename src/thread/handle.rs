@@ -71,14 +71,15 @@ pub(super) fn of(record: &Record) -> Thread {
     }
     let number = record.id.get();
     let name = record.name();
-    let home = match Core::here() {
+    let here = Core::here().filter(|core| core.owns(record) && record.state.get() != State::Done);
+    let home = match here {
         Some(core) => Home::Green {
             number,
             record: std::ptr::from_ref(record).expose_provenance(),
             token: AtomicBool::new(false),
             mailbox: core.mailbox.clone(),
         },
-        // The run is over, and so is the thread: its handle only knows its name and number.
+        // The thread is over, and so may its runtime be: the handle only knows its name and number.
         None => Home::Green {
             number,
             record: 0,
@@ -123,8 +124,11 @@ impl Thread {
                 let record: *const Record = std::ptr::with_exposed_provenance(*record);
                 let here = Core::here().filter(|core| Arc::ptr_eq(&core.mailbox, mailbox));
                 let Some(core) = here else {
-                    token.store(true, Ordering::Release);
-                    return mailbox.unpark(record, *number);
+                    // A token that nobody has taken yet has had its letter.
+                    if !token.swap(true, Ordering::AcqRel) {
+                        mailbox.unpark(record, *number);
+                    }
+                    return;
                 };
                 // SAFETY: invariant 41: the mailbox says that the record lies in this core's arena.
                 let record = unsafe { &*record };
@@ -167,6 +171,9 @@ impl Thread {
 
 /// Parks the running thread until its token is there.
 pub(super) fn park(core: &Core, limit: Limit) {
+    if core.check_cancel().is_err() {
+        return;
+    }
     let record = core.running();
     let reason = Reason::new("parked").woken_by(Wakers::Anyone);
     core.park(&reason, limit, Mask::No, || {

@@ -3,6 +3,7 @@
 
 use std::cell::OnceCell;
 use std::fmt;
+use std::io::{self, Write};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -89,12 +90,18 @@ impl<T> JoinHandle<T> {
             !std::ptr::eq(record, core.running()),
             "join: a green thread cannot join itself"
         );
+        let unwinding = core.check_cancel().is_err();
+        if record.state.get() == State::Done {
+            return;
+        }
         let node = WaitNode::new(core.running());
         // SAFETY: invariant 43: the node is pinned to this frame and unlinked by its drop; the queue lies
         // in a record that the handle keeps.
         unsafe { record.joiners.push(&node) };
         let reason = Reason::new("joining").on("green thread #", record.id.get());
-        if core.park(&reason, Limit::None, Mask::No, || !node.is_linked()) == Outcome::Cancelled {
+        if unwinding
+            || core.park(&reason, Limit::None, Mask::No, || !node.is_linked()) == Outcome::Cancelled
+        {
             core.park(&reason, Limit::None, Mask::Yes, || !node.is_linked());
         }
     }
@@ -200,7 +207,11 @@ fn drop_unclaimed<T>(record: &Record, result: Option<Result<T>>) {
             true => "the cancel of another green thread",
             false => "a payload that is no string",
         });
-    eprintln!("greenlit: {record} panicked and nobody joined it: {message}");
+    // A closed stderr is no reason to end the process.
+    let _ = writeln!(
+        io::stderr(),
+        "greenlit: {record} panicked and nobody joined it: {message}"
+    );
     // A payload may panic when it is dropped: that one is let go.
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);

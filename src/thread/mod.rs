@@ -75,6 +75,8 @@ pub fn yield_now() {
 #[inline]
 pub fn yield_to(target: &Thread) -> Result<(), YieldError> {
     let core = Core::current().ok_or(YieldError::Foreign)?;
+    // Others may run here, so the target is looked at afterwards.
+    core.before_yield();
     let record = target.ready_record(core)?;
     core.yield_to(record);
     Ok(())
@@ -198,6 +200,9 @@ pub fn sleep_until(deadline: Instant) {
 }
 
 fn sleep_to(core: &Core, deadline: u64) {
+    if core.check_cancel().is_err() {
+        return;
+    }
     let reason = Reason::new("sleeping").woken_by(Wakers::Event);
     core.park(&reason, Limit::At(deadline), Mask::No, || false);
 }

@@ -1,6 +1,6 @@
 //! Spawning: where a green thread's closure lies, its first frame, and what becomes of its result.
 
-use std::io;
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use crate::scheduler::Record;
 use crate::scheduler::record::flag;
 use crate::stack::SizeClass;
 
-/// Larger closures are boxed, so that a spawn touches one page of the new stack and a small stack holds any.
+/// Closures that are larger, or aligned to more, are boxed, so that a spawn touches one page of the new stack
+/// and a small stack holds any.
 const LARGEST_IN_PLACE: usize = 1024;
 
 /// Spawns a green thread that runs `f`, after those that are ready already.
@@ -126,7 +127,7 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    if size_of::<F>() > LARGEST_IN_PLACE {
+    if size_of::<F>() > LARGEST_IN_PLACE || align_of::<F>() > LARGEST_IN_PLACE {
         let f = Box::new(f);
         return spawn_in_place(stack_size, name, spawned_at, move || f());
     }
@@ -244,7 +245,8 @@ where
 
 #[cold]
 fn end_of_forked_child() -> ! {
-    eprintln!(
+    let _ = writeln!(
+        io::stderr(),
         "greenlit: a forked child came to the end of a green thread, and there is no runtime to go on with; \
          exec or exit in the child"
     );
