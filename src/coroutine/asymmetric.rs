@@ -2,8 +2,8 @@
 //! this file keeps the states, and what dropping means.
 
 use super::{
-    Ground, LARGEST_CLOSURE_ON_STACK, State, UNWIND_ATTEMPTS, Unwound, acquire, default_class,
-    drop_quietly, forget_payload, may_unwind, misplaced, unwind,
+    Ground, LARGEST_CLOSURE_ON_STACK, State, UNWIND_ATTEMPTS, acquire, default_class, drop_quietly,
+    may_unwind, misplaced, unwind,
 };
 use crate::arch::Nested;
 use crate::stack::{SizeClass, Stack};
@@ -339,10 +339,8 @@ impl<In, Yield, Return> Coroutine<In, Yield, Return> {
                     return true;
                 }
                 CoroutineResult::Return(Err(payload)) => {
-                    // Another payload is a panic of the body's own, and the hook has told it.
-                    if !payload.is::<Unwound>() {
-                        forget_payload(payload);
-                    }
+                    // If it is not ours it is a panic of the body's own, and the hook has told it.
+                    drop_quietly(payload);
                     return true;
                 }
             }

@@ -4,12 +4,12 @@
 use super::Switcher;
 use super::transfer::{MAIN, Member, Transfer, YieldError, YieldErrorKind};
 use crate::arch::{self, Context};
-use crate::coroutine::{Ground, Unwound, acquire, drop_quietly, forget_payload};
+use crate::coroutine::{Ground, acquire, drop_quietly};
 use crate::stack::{SizeClass, Stack};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::mem::{self, ManuallyDrop};
+use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
@@ -27,6 +27,9 @@ pub(super) struct Core<T: 'static> {
     pub(super) records: RefCell<Vec<Rc<Record<T>>>>,
     /// The member that runs; `MAIN` while nobody drives the family.
     pub(super) running: Cell<usize>,
+    /// What passes: put there before each switch, and taken by whoever arrives. It does not lie on the
+    /// stack that is left, since nothing may refer to that after a member's last switch.
+    mail: Cell<Option<Parcel<T>>>,
     /// The member that has just made its last switch; its stack goes back on arrival.
     ended: Cell<*const Record<T>>,
     /// Set while the family is dropped: how often the member that is unwound has caught that.
@@ -63,7 +66,7 @@ pub(super) enum Progress {
     Done,
 }
 
-/// What passes at a switch. It lies on the stack that is left; the one who arrives takes it at once.
+/// What passes at a switch.
 pub(super) enum Parcel<T> {
     /// The value of a transfer.
     Value(T),
@@ -91,6 +94,7 @@ impl<T> Core<T> {
             main: Context::new(),
             records: RefCell::new(Vec::new()),
             running: Cell::new(MAIN),
+            mail: Cell::new(None),
             ended: Cell::new(ptr::null()),
             closing: Cell::new(None),
         }
@@ -161,13 +165,12 @@ impl<T> Core<T> {
         target: Target<T>,
         parcel: Parcel<T>,
     ) -> Parcel<T> {
-        let mut parcel = ManuallyDrop::new(parcel);
+        self.mail.set(Some(parcel));
         self.mark(&target);
         // SAFETY: both executions belong to this OS thread (nothing of a family is `Send`), and the
         // caller says that one runs here and the other is suspended (invariant 53).
-        let arg = unsafe { arch::switch(from, target.context, (&raw mut parcel).cast()) };
-        // SAFETY: `arg` is what whoever came here passed.
-        unsafe { self.arrive(arg) }
+        unsafe { arch::switch(from, target.context, ptr::null_mut()) };
+        self.arrive()
     }
 
     /// Notes that `target` is the one that runs.
@@ -183,16 +186,9 @@ impl<T> Core<T> {
         }
     }
 
-    /// Takes what was brought, then gives back the stack of the one who brought it if it has ended.
-    ///
-    /// # Safety
-    ///
-    /// `arg` is what the switch that ended just now passed.
+    /// Takes what was brought, and gives back the stack of the one who brought it if it has ended.
     #[inline]
-    unsafe fn arrive(&self, arg: *mut ()) -> Parcel<T> {
-        // SAFETY: it points at a parcel on the stack that was left, which is as it was, and which
-        // nobody else takes.
-        let parcel = unsafe { arg.cast::<Parcel<T>>().read() };
+    fn arrive(&self) -> Parcel<T> {
         let ended = self.ended.replace(ptr::null());
         // SAFETY: it is null, or a record, which lives as long as the core.
         if let Some(ended) = unsafe { ended.as_ref() } {
@@ -200,7 +196,7 @@ impl<T> Core<T> {
             unsafe { arch::release(&ended.context) };
             drop(ended.stack.take());
         }
-        parcel
+        self.mail.take().expect("whoever switches brings something")
     }
 }
 
@@ -238,32 +234,26 @@ impl<T> Record<T> {
     ///
     /// # Safety
     ///
-    /// Called by the first switch to the member whose record is `data`; `arg` is its parcel.
-    unsafe extern "C" fn enter(arg: *mut (), data: *mut ()) -> ! {
+    /// Called by the first switch to the member whose record is `data`.
+    unsafe extern "C" fn enter(_arg: *mut (), data: *mut ()) -> ! {
         // SAFETY: `begin` passed the record, which outlives this execution.
         let record = unsafe { &*data.cast::<Self>() };
         // SAFETY: whoever drives the family waits, and keeps it while it does.
         let core = unsafe { &*record.core };
-        let (target, parcel) = {
-            // SAFETY: `arg` is what the first switch passed.
-            let first = unsafe { core.arrive(arg) };
-            let result = catch_unwind(AssertUnwindSafe(|| record.run(first)));
-            match result {
-                Ok((target, value)) => (target, Parcel::Value(value)),
-                Err(payload) => (core.to_main(), Parcel::Panic(payload)),
-            }
+        let first = core.arrive();
+        let (target, parcel) = match catch_unwind(AssertUnwindSafe(|| record.run(first))) {
+            Ok((target, value)) => (target, Parcel::Value(value)),
+            Err(payload) => (core.to_main(), Parcel::Panic(payload)),
         };
 
-        // From here on nothing is dropped: the parcel is whoever's we go to.
-        let mut parcel = ManuallyDrop::new(parcel);
-        record.progress.set(Progress::Done);
+        // The body is gone with all it held, and from here on nothing is dropped.
+        core.mail.set(Some(parcel));
         core.ended.set(record);
         core.mark(&target);
-        // SAFETY: the target is suspended, the body and all it held are gone, and this is the stack
-        // that the record was prepared on.
-        unsafe {
-            arch::switch_last(&record.context, target.context, (&raw mut parcel).cast());
-        }
+        record.progress.set(Progress::Done);
+        // SAFETY: the target is suspended, nothing needs to be dropped, and this is the stack that
+        // the record was prepared on.
+        unsafe { arch::switch_last(&record.context, target.context, ptr::null_mut()) }
     }
 
     /// Runs the body, and finds out who is next.
@@ -306,9 +296,9 @@ impl<T> Core<T> {
         // SAFETY: the member is suspended; the caller is whoever drops the family, so it is main.
         match unsafe { self.leave(&self.main, target, Parcel::Unwind) } {
             Parcel::Value(value) => drop_quietly(value),
-            // Another payload is a panic of the body's own, and the hook has told it.
-            Parcel::Panic(payload) if !payload.is::<Unwound>() => forget_payload(payload),
-            Parcel::Panic(_) | Parcel::Unwind => {}
+            // If it is not ours it is a panic of the body's own, and the hook has told it.
+            Parcel::Panic(payload) => drop_quietly(payload),
+            Parcel::Unwind => unreachable!("members do not drop their family"),
             Parcel::Stuck => {
                 // Its frames, and with them all that may be borrowed from them, stay for ever.
                 mem::forget(record.stack.take());
