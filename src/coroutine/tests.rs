@@ -4,13 +4,23 @@
 use super::{Coroutine, Family, Generator, Suspender, Switcher, Yielder};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs `f` in a coroutine that is resumed from the caller's, and returns the message of its panic.
-fn panic_in_another(f: impl FnOnce() + 'static) -> String {
+/// Runs `f` in a coroutine that is resumed from the caller's. Returns the message of its panic, and the
+/// line it names.
+fn panic_in_another(f: impl FnOnce() + 'static) -> (String, u32) {
+    static NOTE_LINES: Once = Once::new();
+    NOTE_LINES.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            LINE.set(info.location().map_or(0, |place| place.line()));
+            before(info);
+        }));
+    });
     let other = Coroutine::<(), (), ()>::new(move |_, ()| f());
     let payload = catch_unwind(AssertUnwindSafe(|| other.resume(()))).unwrap_err();
-    *payload
+    let text = payload
         .downcast::<String>()
-        .expect("the message has an argument")
+        .expect("the message has an argument");
+    (*text, LINE.get())
 }
 
 /// A reference that outlives the borrow checker's knowledge of it.
@@ -23,7 +33,8 @@ fn stretch<T>(reference: &T) -> &'static T {
 fn suspend_elsewhere_panics_and_harms_nothing() {
     let co = Coroutine::new(|co: &Suspender<(), u32>, ()| {
         let co_elsewhere = stretch(co);
-        let text = panic_in_another(|| co_elsewhere.suspend(1));
+        let (text, line) = panic_in_another(|| co_elsewhere.suspend(1));
+        assert_eq!(line, line!() - 1);
         co.suspend(2);
         text
     });
@@ -36,7 +47,8 @@ fn suspend_elsewhere_panics_and_harms_nothing() {
 fn yield_elsewhere_panics_and_harms_nothing() {
     let mut generator = Generator::new(|g: &Yielder<String>| {
         let g_elsewhere = stretch(g);
-        let text = panic_in_another(|| g_elsewhere.yield_(String::new()));
+        let (text, line) = panic_in_another(|| g_elsewhere.yield_(String::new()));
+        assert_eq!(line, line!() - 1);
         g.yield_(text);
     });
     let text = generator.next().unwrap();
@@ -49,11 +61,10 @@ fn yield_to_elsewhere_panics_and_harms_nothing() {
     let a = family.declare();
     family.define(a, |here: &Switcher<String>, _| {
         let here_elsewhere = stretch(here);
-        let main = here.main();
-        let text = panic_in_another(move || {
-            let _ = here_elsewhere.yield_to(main.with(String::new()));
-        });
-        main.with(text)
+        let main = here.main().with(String::new());
+        let (text, line) = panic_in_another(|| drop(here_elsewhere.yield_to(main)));
+        assert_eq!(line, line!() - 1);
+        here.main().with(text)
     });
     let text = family.yield_to(a.with(String::new())).unwrap();
     assert_eq!(text, "yield_to outside of the coroutine that it belongs to");
