@@ -2,7 +2,14 @@
 //! panics from a scoped green thread; here the borrow is stretched by hand.
 
 use super::{Coroutine, Family, Generator, Suspender, Switcher, Yielder};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
+thread_local! {
+    /// The line of the last panic of this OS thread.
+    static LINE: Cell<u32> = const { Cell::new(0) };
+}
 
 /// Runs `f` in a coroutine that is resumed from the caller's. Returns the message of its panic, and the
 /// line it names.
