@@ -146,10 +146,12 @@ fn drop_quietly<T>(value: T) {
     }
 }
 
-/// The one panic for misuse: `act` was done outside the coroutine it belongs to.
+/// The one panic for misuse: `act` was done outside the coroutine it belongs to. The message names the
+/// place, so that whoever gets the payload only, such as a joiner, knows it too.
 #[cold]
 #[inline(never)]
 #[track_caller]
 fn misplaced(act: &str) -> ! {
-    panic!("{act} outside of the coroutine that it belongs to")
+    let place = Location::caller();
+    panic!("{act} at {place} is outside of the coroutine that it belongs to")
 }
