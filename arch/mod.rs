@@ -156,8 +156,8 @@ pub(crate) unsafe fn switch(from: *const Context, to: *const Context, arg: *mut 
 ///
 /// # Safety
 ///
-/// As for [`switch`]; besides, nothing on the running stack needs to be dropped, and the execution
-/// is on the stack that it was prepared on.
+/// As for [`switch`]; besides, nothing on the running stack needs to be dropped, the execution is on
+/// the stack that it was prepared on, and `arg` does not lead to one of its locals.
 #[inline(always)]
 pub(crate) unsafe fn switch_last(from: *const Context, to: *const Context, arg: *mut ()) -> ! {
     // SAFETY: it is valid, says the caller.

@@ -2,8 +2,8 @@
 //! this file keeps the states, and what dropping means.
 
 use super::{
-    Ground, LARGEST_CLOSURE_ON_STACK, State, UNWIND_ATTEMPTS, Unwound, acquire, default_class,
-    drop_quietly, forget_payload, may_unwind, misplaced, unwind,
+    Ground, LARGEST_CLOSURE_ON_STACK, State, UNWIND_ATTEMPTS, acquire, default_class, drop_quietly,
+    may_unwind, misplaced, unwind,
 };
 use crate::arch::Nested;
 use crate::stack::{SizeClass, Stack};
@@ -216,17 +216,7 @@ impl<In, Yield, Return> Coroutine<In, Yield, Return> {
         let ground = Ground::of(&stack);
         let inner = corosensei::Coroutine::with_stack(stack, move |yielder, order| {
             catch_unwind(AssertUnwindSafe(|| match order {
-                Order::Go(input) => {
-                    let mid_unwinding = Cell::new(false);
-                    Some(f(
-                        &Suspender {
-                            yielder,
-                            ground,
-                            mid_unwinding,
-                        },
-                        input,
-                    ))
-                }
+                Order::Go(input) => Some(f(&Suspender { yielder, ground }, input)),
                 // It never began: on its own stack the closure, and a chain of coroutines that it
                 // may hold, is dropped without using up the dropper's.
                 Order::Unwind(_) => {
@@ -339,10 +329,8 @@ impl<In, Yield, Return> Coroutine<In, Yield, Return> {
                     return true;
                 }
                 CoroutineResult::Return(Err(payload)) => {
-                    // Another payload is a panic of the body's own, and the hook has told it.
-                    if !payload.is::<Unwound>() {
-                        forget_payload(payload);
-                    }
+                    // If it is not ours it is a panic of the body's own, and the hook has told it.
+                    drop_quietly(payload);
                     return true;
                 }
             }
@@ -380,8 +368,6 @@ pub struct Suspender<In, Yield> {
     yielder: *const corosensei::Yielder<Order<In>, MaybeUninit<Yield>>,
     /// The coroutine's stack, on which the caller of `suspend` must be.
     ground: Ground,
-    /// Whether a panic was unwinding on this OS thread when the body suspended itself.
-    mid_unwinding: Cell<bool>,
 }
 
 impl<In, Yield> Suspender<In, Yield> {
@@ -400,21 +386,19 @@ impl<In, Yield> Suspender<In, Yield> {
         if !self.ground.is_under_caller() {
             misplaced("suspend");
         }
+        let mid_unwinding = std::thread::panicking();
         // SAFETY: the caller is on the coroutine's stack, so the body runs, and its root with it.
         let yielder = unsafe { &*self.yielder };
-        self.mid_unwinding.set(std::thread::panicking());
         match yielder.suspend(MaybeUninit::new(value)) {
             Order::Go(input) => input,
-            Order::Unwind(stuck) => self.unwind(stuck),
+            Order::Unwind(_) if may_unwind(mid_unwinding) => unwind(),
+            Order::Unwind(stuck) => self.give_up(stuck),
         }
     }
 
-    /// The coroutine is being dropped.
+    /// The coroutine is being dropped, and cannot be unwound.
     #[cold]
-    fn unwind(&self, stuck: *const Cell<bool>) -> ! {
-        if may_unwind(self.mid_unwinding.get()) {
-            unwind();
-        }
+    fn give_up(&self, stuck: *const Cell<bool>) -> ! {
         // SAFETY: the dropper waits in `force_unwind`, whose local it is.
         unsafe { &*stuck }.set(true);
         // SAFETY: as in `suspend`.

@@ -34,9 +34,9 @@ pub use self::symmetric::{Ending, Family, Member, Switcher, Transfer, YieldError
 
 use crate::arch;
 use crate::stack::{self, Owner, Pool, SizeClass, Stack};
-use std::any::Any;
 use std::fmt;
 use std::io;
+use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 /// How often a body that catches its unwinding and suspends again is told again. The number has no
@@ -138,20 +138,20 @@ fn may_unwind(mid_unwinding: bool) -> bool {
 /// Drops a user's value whose destructor may panic, where no panic may go on. The hook has printed
 /// the message.
 fn drop_quietly<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        forget_payload(payload);
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(value)));
+    // The payload's destructor may panic as well, and so on without end.
+    let dropped = dropped.or_else(|payload| catch_unwind(AssertUnwindSafe(|| drop(payload))));
+    if let Err(payload) = dropped {
+        mem::forget(payload);
     }
 }
 
-/// Leaks a payload, since its destructor may panic as well.
-fn forget_payload(payload: Box<dyn Any + Send>) {
-    std::mem::forget(payload);
-}
-
-/// The one panic for misuse: `act` was done outside the coroutine it belongs to.
+/// The one panic for misuse: `act` was done outside the coroutine it belongs to. The message names the
+/// place, so that whoever gets the payload only, such as a joiner, knows it too.
 #[cold]
 #[inline(never)]
 #[track_caller]
 fn misplaced(act: &str) -> ! {
-    panic!("{act} outside of the coroutine that it belongs to")
+    let place = Location::caller();
+    panic!("{act} at {place} is outside of the coroutine that it belongs to")
 }

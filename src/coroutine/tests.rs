@@ -4,13 +4,20 @@
 use super::{Coroutine, Family, Generator, Suspender, Switcher, Yielder};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs `f` in a coroutine that is resumed from the caller's, and returns the message of its panic.
-fn panic_in_another(f: impl FnOnce() + 'static) -> String {
+/// Runs `f` in a coroutine that is resumed from the caller's, and checks that it panics with the news
+/// that `act` in this line of this file is misplaced.
+fn assert_misplaced(act: &str, line: u32, f: impl FnOnce() + 'static) {
     let other = Coroutine::<(), (), ()>::new(move |_, ()| f());
     let payload = catch_unwind(AssertUnwindSafe(|| other.resume(()))).unwrap_err();
-    *payload
+    let text = payload
         .downcast::<String>()
-        .expect("the message has an argument")
+        .expect("the message has arguments");
+    let place = format!("{act} at {}:{line}:", file!());
+    assert!(text.starts_with(&place), "{text}");
+    assert!(
+        text.ends_with(" is outside of the coroutine that it belongs to"),
+        "{text}"
+    );
 }
 
 /// A reference that outlives the borrow checker's knowledge of it.
@@ -22,39 +29,34 @@ fn stretch<T>(reference: &T) -> &'static T {
 #[test]
 fn suspend_elsewhere_panics_and_harms_nothing() {
     let co = Coroutine::new(|co: &Suspender<(), u32>, ()| {
-        let co_elsewhere = stretch(co);
-        let text = panic_in_another(|| co_elsewhere.suspend(1));
+        let elsewhere = stretch(co);
+        assert_misplaced("suspend", line!(), || elsewhere.suspend(1));
         co.suspend(2);
-        text
+        3
     });
     assert_eq!(co.resume(()).unwrap().yielded(), Some(2));
-    let text = co.resume(()).unwrap().returned().unwrap();
-    assert_eq!(text, "suspend outside of the coroutine that it belongs to");
+    assert_eq!(co.resume(()).unwrap().returned(), Some(3));
 }
 
 #[test]
 fn yield_elsewhere_panics_and_harms_nothing() {
-    let mut generator = Generator::new(|g: &Yielder<String>| {
-        let g_elsewhere = stretch(g);
-        let text = panic_in_another(|| g_elsewhere.yield_(String::new()));
-        g.yield_(text);
+    let mut generator = Generator::new(|g: &Yielder<u32>| {
+        let elsewhere = stretch(g);
+        assert_misplaced("suspend", line!(), || elsewhere.yield_(1));
+        g.yield_(2);
     });
-    let text = generator.next().unwrap();
-    assert_eq!(text, "suspend outside of the coroutine that it belongs to");
+    assert_eq!((generator.next(), generator.next()), (Some(2), None));
 }
 
 #[test]
 fn yield_to_elsewhere_panics_and_harms_nothing() {
     let family = Family::new();
     let a = family.declare();
-    family.define(a, |here: &Switcher<String>, _| {
-        let here_elsewhere = stretch(here);
-        let main = here.main();
-        let text = panic_in_another(move || {
-            let _ = here_elsewhere.yield_to(main.with(String::new()));
-        });
-        main.with(text)
+    family.define(a, |here: &Switcher<u32>, n| {
+        let (elsewhere, main) = (stretch(here), here.main());
+        let yields = move || drop(elsewhere.yield_to(main.with(1)));
+        assert_misplaced("yield_to", line!() - 1, yields);
+        main.with(n + 1)
     });
-    let text = family.yield_to(a.with(String::new())).unwrap();
-    assert_eq!(text, "yield_to outside of the coroutine that it belongs to");
+    assert_eq!(family.yield_to(a.with(2)).unwrap(), 3);
 }

@@ -2,14 +2,14 @@
 //! the `Switcher` beside it.
 
 use super::Switcher;
-use super::transfer::{MAIN, Member, Transfer, YieldError, YieldErrorKind};
+use super::transfer::{Member, Transfer, YieldError, YieldErrorKind};
 use crate::arch::{self, Context};
-use crate::coroutine::{Ground, Unwound, acquire, drop_quietly, forget_payload};
+use crate::coroutine::{Ground, acquire, drop_quietly};
 use crate::stack::{SizeClass, Stack};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::mem::{self, ManuallyDrop};
+use std::mem::{self, MaybeUninit};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
@@ -21,33 +21,34 @@ pub(super) struct Core<T: 'static> {
     pub(super) id: u64,
     /// The size of its members' stacks.
     class: SizeClass,
-    /// Where whoever drives the family waits.
-    pub(super) main: Context,
-    /// Grows only. It is borrowed for single operations, never across a switch.
+    /// Whoever drives the family: running while nobody does, suspended while a member runs.
+    pub(super) main: Record<T>,
+    /// The members. It grows only, and is borrowed for single operations that call nobody.
     pub(super) records: RefCell<Vec<Rc<Record<T>>>>,
-    /// The member that runs; `MAIN` while nobody drives the family.
-    pub(super) running: Cell<usize>,
+    /// The value that passes: put there before a switch that brings [`News::Value`], and taken right
+    /// after it. It does not lie on the stack that is left: nothing may refer to that once it is over.
+    mail: Cell<MaybeUninit<T>>,
+    /// The payload that passes with [`News::Panic`].
+    payload: Cell<Option<Box<dyn Any + Send>>>,
     /// The member that has just made its last switch; its stack goes back on arrival.
     ended: Cell<*const Record<T>>,
     /// Set while the family is dropped: how often the member that is unwound has caught that.
     pub(super) closing: Cell<Option<usize>>,
 }
 
-/// A member.
+/// A member, or whoever drives the family.
 pub(super) struct Record<T: 'static> {
     /// Where it waits while it is suspended.
-    pub(super) context: Context,
+    context: Context,
+    /// Its family; null for main.
     pub(super) core: *const Core<T>,
     /// Where it was defined, for the report of an overflow.
     place: Cell<&'static Location<'static>>,
-    index: usize,
     pub(super) progress: Cell<Progress>,
     /// From its definition until it begins.
     pub(super) body: Cell<Option<Body<T>>>,
-    /// From its beginning until its end.
-    pub(super) stack: Cell<Option<Stack>>,
-    /// Whether a panic was unwinding on this OS thread when it suspended itself.
-    pub(super) mid_unwinding: Cell<bool>,
+    /// From its beginning until its end; main has none of its own.
+    stack: Cell<Option<Stack>>,
 }
 
 pub(super) type Body<T> = Box<dyn FnOnce(&Switcher<T>, T) -> Transfer<T>>;
@@ -63,24 +64,22 @@ pub(super) enum Progress {
     Done,
 }
 
-/// What passes at a switch. It lies on the stack that is left; the one who arrives takes it at once.
-pub(super) enum Parcel<T> {
-    /// The value of a transfer.
-    Value(T),
-    /// To main only: a member's body has panicked, or was unwound.
-    Panic(Box<dyn Any + Send>),
+/// What somebody brings who goes to another. It passes in a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(super) enum News {
+    /// A value, which is in the mail.
+    Value = 0,
+    /// To main only: a member's body has panicked, or was unwound; the payload lies ready.
+    Panic = 1,
     /// To a suspended member only: the family is dropped.
-    Unwind,
+    Unwind = 2,
     /// To main only: the member cannot be unwound.
-    Stuck,
+    Stuck = 3,
 }
 
-/// One who can be switched to.
-pub(super) struct Target<T: 'static> {
-    context: *const Context,
-    /// Null for main.
-    record: *const Record<T>,
-}
+/// Set beside the news by one who has made its last switch.
+const ENDED: usize = 4;
 
 impl<T> Core<T> {
     pub(super) fn new(class: SizeClass) -> Self {
@@ -88,9 +87,10 @@ impl<T> Core<T> {
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             class,
-            main: Context::new(),
+            main: Record::new(ptr::null(), Location::caller(), Progress::Running),
             records: RefCell::new(Vec::new()),
-            running: Cell::new(MAIN),
+            mail: Cell::new(MaybeUninit::uninit()),
+            payload: Cell::new(None),
             ended: Cell::new(ptr::null()),
             closing: Cell::new(None),
         }
@@ -98,113 +98,155 @@ impl<T> Core<T> {
 
     /// Adds a member.
     pub(super) fn declare(self: &Rc<Self>, place: &'static Location<'static>) -> Member<T> {
-        let mut records = self.records.borrow_mut();
-        let index = records.len();
-        records.push(Rc::new(Record {
-            context: Context::new(),
-            core: Rc::as_ptr(self),
-            place: Cell::new(place),
-            index,
-            progress: Cell::new(Progress::Undefined),
-            body: Cell::new(None),
-            stack: Cell::new(None),
-            mid_unwinding: Cell::new(false),
-        }));
-        Member::new(self.id, index)
+        let record = Rc::new(Record::new(Rc::as_ptr(self), place, Progress::Undefined));
+        let member = Member::new(self.id, Rc::as_ptr(&record));
+        self.records.borrow_mut().push(record);
+        member
     }
 
-    /// A member of this family; `None` for main and for others'.
+    /// One of this family, main included; `None` for others'.
+    #[inline(always)]
     pub(super) fn record(&self, member: Member<T>) -> Option<&Record<T>> {
-        if member.family != self.id {
-            return None;
-        }
-        let record = self.records.borrow().get(member.index).map(Rc::as_ptr)?;
-        // SAFETY: records are never removed before the core goes.
-        Some(unsafe { &*record })
+        // SAFETY: this family made the name (no other has the number), and it removes no record
+        // before it goes.
+        (member.family == self.id).then(|| unsafe { &*member.record })
     }
 
-    /// The context to go to, after making a stack for one that has not begun.
-    #[inline]
-    pub(super) fn target(&self, to: Member<T>) -> Result<Target<T>, YieldErrorKind> {
-        let Some(record) = self.record(to) else {
-            return match (to.family == self.id, self.running.get()) {
-                (false, _) => Err(YieldErrorKind::Foreign),
-                (true, MAIN) => Err(YieldErrorKind::Running),
-                (true, _) => Ok(Target {
-                    context: &raw const self.main,
-                    record: ptr::null(),
-                }),
-            };
-        };
+    /// One who can be gone to.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot. A member that has not begun gets its stack here.
+    #[inline(always)]
+    pub(super) fn target(&self, to: Member<T>) -> Result<&Record<T>, YieldErrorKind> {
+        match self.record(to) {
+            Some(record) if record.progress.get() == Progress::Suspended => Ok(record),
+            other => self.begin(other),
+        }
+    }
+
+    /// The rest of `target`: all but one who is suspended.
+    #[cold]
+    #[inline(never)]
+    fn begin<'a>(&self, to: Option<&'a Record<T>>) -> Result<&'a Record<T>, YieldErrorKind> {
+        let record = to.ok_or(YieldErrorKind::Foreign)?;
         match record.progress.get() {
-            Progress::Suspended => {}
-            Progress::Ready => record.begin(self.class).map_err(YieldErrorKind::NoStack)?,
-            Progress::Undefined => return Err(YieldErrorKind::Undefined),
-            Progress::Running => return Err(YieldErrorKind::Running),
-            Progress::Done => return Err(YieldErrorKind::Done),
+            Progress::Ready => match record.begin(self.class) {
+                Ok(()) => Ok(record),
+                Err(error) => Err(YieldErrorKind::NoStack(error)),
+            },
+            Progress::Undefined => Err(YieldErrorKind::Undefined),
+            Progress::Running => Err(YieldErrorKind::Running),
+            Progress::Suspended | Progress::Done => Err(YieldErrorKind::Done),
         }
-        Ok(Target {
-            context: &raw const record.context,
-            record,
-        })
     }
 
-    /// Goes to `target`; returns what somebody brings back to `from`.
+    /// Goes to `to` with a value; returns what somebody brings back.
     ///
     /// # Safety
     ///
-    /// `from` is the context of the execution that calls, and `target` is suspended.
-    #[inline]
-    pub(super) unsafe fn leave(
-        &self,
-        from: &Context,
-        target: Target<T>,
-        parcel: Parcel<T>,
-    ) -> Parcel<T> {
-        let mut parcel = ManuallyDrop::new(parcel);
-        self.mark(&target);
+    /// As for `go`.
+    #[inline(always)]
+    pub(super) unsafe fn go_with(&self, value: T, from: &Record<T>, to: &Record<T>) -> News {
+        self.mail.set(MaybeUninit::new(value));
+        // SAFETY: the caller's duties are the callee's.
+        unsafe { self.go(News::Value, from, to) }
+    }
+
+    /// Goes to `to`; returns what somebody brings back to `from`.
+    ///
+    /// # Safety
+    ///
+    /// `from` is the record of the execution that calls, and `to` is suspended; both are of this
+    /// family. The news are true.
+    #[inline(always)]
+    pub(super) unsafe fn go(&self, news: News, from: &Record<T>, to: &Record<T>) -> News {
+        from.progress.set(Progress::Suspended);
+        to.progress.set(Progress::Running);
+        let arg = ptr::without_provenance_mut(news as usize);
         // SAFETY: both executions belong to this OS thread (nothing of a family is `Send`), and the
         // caller says that one runs here and the other is suspended (invariant 53).
-        let arg = unsafe { arch::switch(from, target.context, (&raw mut parcel).cast()) };
-        // SAFETY: `arg` is what whoever came here passed.
-        unsafe { self.arrive(arg) }
+        let arg = unsafe { arch::switch(&from.context, &to.context, arg) };
+        self.arrive(arg)
     }
 
-    /// Notes that `target` is the one that runs.
-    #[inline]
-    fn mark(&self, target: &Target<T>) {
-        // SAFETY: records live as long as the core.
-        match unsafe { target.record.as_ref() } {
-            Some(record) => {
-                record.progress.set(Progress::Running);
-                self.running.set(record.index);
-            }
-            None => self.running.set(MAIN),
+    /// Reads what was brought.
+    #[inline(always)]
+    fn arrive(&self, arg: *mut ()) -> News {
+        match arg.addr() {
+            0 => News::Value,
+            bits => self.arrive_slowly(bits),
         }
     }
 
-    /// Takes what was brought, then gives back the stack of the one who brought it if it has ended.
-    ///
-    /// # Safety
-    ///
-    /// `arg` is what the switch that ended just now passed.
-    #[inline]
-    unsafe fn arrive(&self, arg: *mut ()) -> Parcel<T> {
-        // SAFETY: it points at a parcel on the stack that was left, which is as it was, and which
-        // nobody else takes.
-        let parcel = unsafe { arg.cast::<Parcel<T>>().read() };
-        let ended = self.ended.replace(ptr::null());
-        // SAFETY: it is null, or a record, which lives as long as the core.
-        if let Some(ended) = unsafe { ended.as_ref() } {
+    /// The rest of `arrive`: gives back the stack of the one who came, if it has ended.
+    #[cold]
+    #[inline(never)]
+    fn arrive_slowly(&self, bits: usize) -> News {
+        // SAFETY: `ended` is null, or a record, which lives as long as the core.
+        if let Some(ended) = unsafe { self.ended.replace(ptr::null()).as_ref() } {
             // SAFETY: it has made its last switch, to here.
             unsafe { arch::release(&ended.context) };
             drop(ended.stack.take());
         }
-        parcel
+        match bits & !ENDED {
+            1 => News::Panic,
+            2 => News::Unwind,
+            3 => News::Stuck,
+            _ => News::Value,
+        }
+    }
+
+    /// Takes the value that was brought.
+    ///
+    /// # Safety
+    ///
+    /// The last news were `Value`, and this is the first call since.
+    #[inline(always)]
+    pub(super) unsafe fn take_value(&self) -> T {
+        // SAFETY: who brings such news has put a value there.
+        unsafe { self.mail.replace(MaybeUninit::uninit()).assume_init() }
+    }
+
+    /// Takes the payload that was brought with `News::Panic`.
+    pub(super) fn take_payload(&self) -> Box<dyn Any + Send> {
+        self.payload.take().expect("a panic has a payload")
+    }
+
+    /// Unwinds a suspended member, while the family is dropped.
+    #[cold]
+    pub(super) fn unwind(&self, record: &Record<T>) {
+        self.closing.set(Some(0));
+        // SAFETY: the member is suspended; the caller is whoever drops the family, so it is main.
+        match unsafe { self.go(News::Unwind, &self.main, record) } {
+            // SAFETY: the news are here.
+            News::Value => drop_quietly(unsafe { self.take_value() }),
+            // If it is not ours it is a panic of the body's own, and the hook has told it.
+            News::Panic => drop_quietly(self.take_payload()),
+            News::Unwind => unreachable!("members do not drop their family"),
+            News::Stuck => {
+                // Its frames, and with them all that may be borrowed from them, stay for ever.
+                mem::forget(record.stack.take());
+                record.progress.set(Progress::Done);
+                // SAFETY: its execution is given up, and its stack was leaked just now.
+                unsafe { arch::release(&record.context) };
+            }
+        }
     }
 }
 
 impl<T> Record<T> {
+    fn new(core: *const Core<T>, place: &'static Location<'static>, progress: Progress) -> Self {
+        Self {
+            context: Context::new(),
+            core,
+            place: Cell::new(place),
+            progress: Cell::new(progress),
+            body: Cell::new(None),
+            stack: Cell::new(None),
+        }
+    }
+
     /// Gives it what it will run.
     pub(super) fn define(&self, body: Body<T>, place: &'static Location<'static>) {
         self.body.set(Some(body));
@@ -221,7 +263,6 @@ impl<T> Record<T> {
     }
 
     /// Takes a stack, so that the first switch can come.
-    #[cold]
     fn begin(&self, class: SizeClass) -> io::Result<()> {
         let stack = acquire(class, self.place.get())?;
         let (base, limit) = (stack.base(), stack.limit());
@@ -238,84 +279,51 @@ impl<T> Record<T> {
     ///
     /// # Safety
     ///
-    /// Called by the first switch to the member whose record is `data`; `arg` is its parcel.
+    /// Called by the first switch to the member whose record is `data`.
     unsafe extern "C" fn enter(arg: *mut (), data: *mut ()) -> ! {
         // SAFETY: `begin` passed the record, which outlives this execution.
         let record = unsafe { &*data.cast::<Self>() };
         // SAFETY: whoever drives the family waits, and keeps it while it does.
         let core = unsafe { &*record.core };
-        let (target, parcel) = {
-            // SAFETY: `arg` is what the first switch passed.
-            let first = unsafe { core.arrive(arg) };
-            let result = catch_unwind(AssertUnwindSafe(|| record.run(first)));
-            match result {
-                Ok((target, value)) => (target, Parcel::Value(value)),
-                Err(payload) => (core.to_main(), Parcel::Panic(payload)),
+        let news = core.arrive(arg);
+        assert!(
+            news == News::Value,
+            "one that has not begun has no stack to unwind"
+        );
+        // SAFETY: the news are here.
+        let value = unsafe { core.take_value() };
+        let (news, target) = match catch_unwind(AssertUnwindSafe(|| record.run(core, value))) {
+            Ok(target) => (News::Value, target),
+            Err(payload) => {
+                core.payload.set(Some(payload));
+                (News::Panic, &core.main)
             }
         };
 
-        // From here on nothing is dropped: the parcel is whoever's we go to.
-        let mut parcel = ManuallyDrop::new(parcel);
-        record.progress.set(Progress::Done);
+        // The body is gone with all it held, and from here on nothing is dropped.
         core.ended.set(record);
-        core.mark(&target);
-        // SAFETY: the target is suspended, the body and all it held are gone, and this is the stack
-        // that the record was prepared on.
-        unsafe {
-            arch::switch_last(&record.context, target.context, (&raw mut parcel).cast());
-        }
+        record.progress.set(Progress::Done);
+        target.progress.set(Progress::Running);
+        let arg = ptr::without_provenance_mut(news as usize | ENDED);
+        // SAFETY: the target is suspended, nothing needs to be dropped, and this is the stack that
+        // the record was prepared on.
+        unsafe { arch::switch_last(&record.context, &target.context, arg) }
     }
 
-    /// Runs the body, and finds out who is next.
-    fn run(&self, first: Parcel<T>) -> (Target<T>, T) {
-        // SAFETY: as in `enter`.
-        let core = unsafe { &*self.core };
-        let Parcel::Value(value) = first else {
-            unreachable!("a member that has not begun has no stack to unwind");
-        };
+    /// Runs the body, puts its last value into the mail, and says for whom it is.
+    fn run<'a>(&self, core: &'a Core<T>, value: T) -> &'a Self {
         let body = self.body.take().expect("a member begins once");
         let ground = self.ground().expect("a member that runs has a stack");
         let Transfer { to, value } = body(&Switcher::new(self, ground), value);
-        if core.closing.get().is_some() {
-            return (core.to_main(), value);
-        }
-        match core.target(to) {
-            Ok(target) => (target, value),
-            Err(kind) => panic!("a coroutine ended: {}", YieldError::new(kind, ())),
-        }
-    }
-}
-
-impl<T> Core<T> {
-    /// Main as a target. The caller is a member, so main waits.
-    pub(super) fn to_main(&self) -> Target<T> {
-        Target {
-            context: &raw const self.main,
-            record: ptr::null(),
-        }
-    }
-
-    /// Unwinds a suspended member, while the family is dropped.
-    #[cold]
-    pub(super) fn unwind(&self, record: &Record<T>) {
-        self.closing.set(Some(0));
-        let target = Target {
-            context: &raw const record.context,
-            record,
-        };
-        // SAFETY: the member is suspended; the caller is whoever drops the family, so it is main.
-        match unsafe { self.leave(&self.main, target, Parcel::Unwind) } {
-            Parcel::Value(value) => drop_quietly(value),
-            // Another payload is a panic of the body's own, and the hook has told it.
-            Parcel::Panic(payload) if !payload.is::<Unwound>() => forget_payload(payload),
-            Parcel::Panic(_) | Parcel::Unwind => {}
-            Parcel::Stuck => {
-                // Its frames, and with them all that may be borrowed from them, stay for ever.
-                mem::forget(record.stack.take());
-                record.progress.set(Progress::Done);
-                // SAFETY: its execution is given up, and its stack was leaked just now.
-                unsafe { arch::release(&record.context) };
+        let target = if core.closing.get().is_some() {
+            &core.main
+        } else {
+            match core.target(to) {
+                Ok(target) => target,
+                Err(kind) => panic!("a coroutine ended: {}", YieldError::new(kind, ())),
             }
-        }
+        };
+        core.mail.set(MaybeUninit::new(value));
+        target
     }
 }

@@ -6,8 +6,7 @@ mod transfer;
 
 pub use self::transfer::{Ending, Member, Transfer, YieldError, YieldErrorKind};
 
-use self::core::{Core, Parcel, Progress, Record};
-use self::transfer::MAIN;
+use self::core::{Core, News, Progress, Record};
 use super::{
     Ground, State, UNWIND_ATTEMPTS, default_class, drop_quietly, may_unwind, misplaced, unwind,
 };
@@ -113,7 +112,7 @@ impl<T> Family<T> {
 
     /// Whoever drives the family, as a target.
     pub fn main(&self) -> Member<T> {
-        Member::new(self.core.id, MAIN)
+        Member::new(self.core.id, &raw const self.core.main)
     }
 
     /// Drives the family: goes to a member, and returns when one goes to [`main`](Family::main), with
@@ -134,18 +133,19 @@ impl<T> Family<T> {
     pub fn yield_to(&self, transfer: impl Into<Transfer<T>>) -> Result<T, YieldError<T>> {
         let Transfer { to, value } = transfer.into();
         let core = &*self.core;
-        if core.running.get() != MAIN {
+        if core.main.progress.get() != Progress::Running {
             return Err(YieldError::new(YieldErrorKind::Driven, value));
         }
         let target = match core.target(to) {
             Ok(target) => target,
             Err(kind) => return Err(YieldError::new(kind, value)),
         };
-        // SAFETY: `target` is suspended, says the function that made it, and the caller is main.
-        match unsafe { core.leave(&core.main, target, Parcel::Value(value)) } {
-            Parcel::Value(value) => Ok(value),
-            Parcel::Panic(payload) => resume_unwind(payload),
-            Parcel::Unwind | Parcel::Stuck => unreachable!("nobody drops the family"),
+        // SAFETY: `target` is suspended, says the function that found it, and main runs: the caller.
+        match unsafe { core.go_with(value, &core.main, target) } {
+            // SAFETY: the news are here.
+            News::Value => Ok(unsafe { core.take_value() }),
+            News::Panic => resume_unwind(core.take_payload()),
+            News::Unwind | News::Stuck => unreachable!("nobody drops the family"),
         }
     }
 
@@ -174,7 +174,7 @@ impl<T> Default for Family<T> {
 impl<T> Drop for Family<T> {
     fn drop(&mut self) {
         let core = &self.core;
-        if core.running.get() != MAIN {
+        if core.main.progress.get() != Progress::Running {
             // A member runs, and its driver's borrow of the family has been leaked.
             mem::forget(Rc::clone(core));
             return;
@@ -216,7 +216,7 @@ impl<T> Switcher<T> {
     /// Goes straight to another member, or to [`main`](Switcher::main); returns when somebody goes to
     /// this one, with the value they bring.
     ///
-    /// If the family is dropped instead, it unwinds; see the [module](super).
+    /// If the family is dropped instead, it unwinds; see the [module](crate::coroutine).
     ///
     /// # Panics
     ///
@@ -226,17 +226,19 @@ impl<T> Switcher<T> {
     /// # Errors
     ///
     /// The target cannot be gone to; see [`YieldErrorKind`].
-    #[inline]
+    // Inlined, so that each place has a branch prediction of its own, and the returns of the one who
+    // is left are not mistaken for those of the one who goes on.
+    #[inline(always)]
     #[track_caller]
     pub fn yield_to(&self, transfer: impl Into<Transfer<T>>) -> Result<T, YieldError<T>> {
         if !self.ground.is_under_caller() {
             misplaced("yield_to");
         }
+        let Transfer { to, value } = transfer.into();
         // SAFETY: the caller is on the member's stack, so the body runs; the record outlives it.
         let record = unsafe { &*self.record };
         // SAFETY: whoever drives the family waits, and keeps it while it does.
         let core = unsafe { &*record.core };
-        let Transfer { to, value } = transfer.into();
         if core.closing.get().is_some() {
             return Err(self.refuse(core, value));
         }
@@ -244,26 +246,28 @@ impl<T> Switcher<T> {
             Ok(target) => target,
             Err(kind) => return Err(YieldError::new(kind, value)),
         };
-        record.progress.set(Progress::Suspended);
-        record.mid_unwinding.set(std::thread::panicking());
+        let mid_unwinding = std::thread::panicking();
         // SAFETY: the record is that of the execution that calls, and `target` is suspended.
-        match unsafe { core.leave(&record.context, target, Parcel::Value(value)) } {
-            Parcel::Value(value) => Ok(value),
-            _ if may_unwind(record.mid_unwinding.get()) => unwind(),
+        match unsafe { core.go_with(value, record, target) } {
+            // SAFETY: the news are here.
+            News::Value => Ok(unsafe { core.take_value() }),
+            _ if may_unwind(mid_unwinding) => unwind(),
             _ => self.give_up(core),
         }
     }
 
     /// Whoever drives the family, as a target.
     pub fn main(&self) -> Member<T> {
-        // SAFETY: the body that has this runs or is suspended, so its record and its family live.
+        // SAFETY: the body that has this runs or is suspended, so its record lives.
         let record = unsafe { &*self.record };
-        // SAFETY: the same.
-        Member::new(unsafe { &*record.core }.id, MAIN)
+        // SAFETY: and its family.
+        let core = unsafe { &*record.core };
+        Member::new(core.id, &raw const core.main)
     }
 
     /// A member that is being unwound yields: it is unwound again, or, in a destructor, told no.
     #[cold]
+    #[inline(never)]
     fn refuse(&self, core: &Core<T>, value: T) -> YieldError<T> {
         let attempts = core.closing.get().unwrap_or(0) + 1;
         core.closing.set(Some(attempts));
@@ -279,11 +283,13 @@ impl<T> Switcher<T> {
     }
 
     /// Goes to main for good without unwinding.
+    #[cold]
+    #[inline(never)]
     fn give_up(&self, core: &Core<T>) -> ! {
         // SAFETY: as in `yield_to`.
         let record = unsafe { &*self.record };
         // SAFETY: the record is that of the execution that calls, and main waits.
-        unsafe { core.leave(&record.context, core.to_main(), Parcel::Stuck) };
+        unsafe { core.go(News::Stuck, record, &core.main) };
         unreachable!("a coroutine that was leaked runs on");
     }
 }

@@ -1,33 +1,24 @@
 //! What symmetric coroutines say to each other: who is next, with what, and why that cannot be.
 
+use super::core::Record;
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::marker::PhantomData;
 
 /// Names a coroutine of a [`Family`](super::Family), or whoever drives the family.
 ///
 /// It is a name only: it can be copied into the bodies of others before the coroutine has one, and it
 /// may outlive the family.
-pub struct Member<T = ()> {
-    /// The family's number, which no other of this process has.
+pub struct Member<T: 'static = ()> {
+    /// The family's number, which no other of this process has or had.
     pub(super) family: u64,
-    /// Its place in the family; `MAIN` for whoever drives it.
-    pub(super) index: usize,
-    /// A family stays on its OS thread, and its members only pass values of its own type.
-    marker: PhantomData<*const T>,
+    /// Its record, which lives as long as the family. It also keeps names on their OS thread.
+    pub(super) record: *const Record<T>,
 }
 
-/// The place of whoever drives a family.
-pub(super) const MAIN: usize = usize::MAX;
-
 impl<T> Member<T> {
-    pub(super) fn new(family: u64, index: usize) -> Self {
-        Self {
-            family,
-            index,
-            marker: PhantomData,
-        }
+    pub(super) fn new(family: u64, record: *const Record<T>) -> Self {
+        Self { family, record }
     }
 
     /// A transfer to this member that brings it `value`.
@@ -46,7 +37,7 @@ impl<T> Copy for Member<T> {}
 
 impl<T> PartialEq for Member<T> {
     fn eq(&self, other: &Self) -> bool {
-        (self.family, self.index) == (other.family, other.index)
+        (self.family, self.record) == (other.family, other.record)
     }
 }
 
@@ -54,10 +45,7 @@ impl<T> Eq for Member<T> {}
 
 impl<T> fmt::Debug for Member<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.index {
-            MAIN => write!(f, "Member(main of family {})", self.family),
-            index => write!(f, "Member({index} of family {})", self.family),
-        }
+        write!(f, "Member({:p} of family {})", self.record, self.family)
     }
 }
 
@@ -65,7 +53,7 @@ impl<T> fmt::Debug for Member<T> {
 /// will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a transfer takes place when it is given to yield_to or returned by a body"]
-pub struct Transfer<T = ()> {
+pub struct Transfer<T: 'static = ()> {
     pub(super) to: Member<T>,
     pub(super) value: T,
 }
@@ -81,7 +69,7 @@ impl From<Member> for Transfer {
 /// - `()`: whoever drives the family, where values are `()`.
 /// - a [`Transfer`]: the member that it names. `switcher.main().with(value)` is whoever drives.
 /// - a [`Result`] of one of these: an error ends the body as a panic would.
-pub trait Ending<T> {
+pub trait Ending<T: 'static> {
     /// Who is next, where `main` is whoever drives the family.
     fn into_transfer(self, main: Member<T>) -> Transfer<T>;
 }
@@ -98,7 +86,7 @@ impl<T> Ending<T> for Transfer<T> {
     }
 }
 
-impl<T, E: Ending<T>> Ending<T> for Result<E, YieldError<T>> {
+impl<T: 'static, E: Ending<T>> Ending<T> for Result<E, YieldError<T>> {
     /// # Panics
     ///
     /// With the error, if it is one.
