@@ -2,7 +2,7 @@
 //! where the test must act without a switch, since those never park the green thread that uses them.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -134,28 +134,32 @@ fn readers_queue_in_order() {
     }
 }
 
-/// Behaviour 33: a newcomer does not overtake those who wait, although the socket is ready when it comes.
+/// Behaviour 33: a newcomer does not overtake those who wait, although it runs first and finds the socket ready.
 #[test]
 fn acceptors_queue_in_order() {
     let log = greenlit::run(|| {
         let listener = Rc::new(TcpListener::bind("127.0.0.1:0").unwrap());
         let address = listener.local_addr().unwrap();
         let log = Rc::new(RefCell::new(Vec::new()));
-        let acceptors: Vec<_> = (0..3)
-            .map(|number| {
-                let (listener, log) = (Rc::clone(&listener), Rc::clone(&log));
-                start(move || {
-                    let (stream, _) = listener.accept().unwrap();
-                    log.borrow_mut().push(number);
-                    stream
-                })
-            })
-            .collect();
-        let clients: Vec<_> = (0..4)
-            .map(|_| std::net::TcpStream::connect(address).unwrap())
-            .collect();
-        listener.accept().unwrap();
-        log.borrow_mut().push(99);
+        let accept = |name| {
+            let (listener, log) = (Rc::clone(&listener), Rc::clone(&log));
+            move || {
+                let (stream, _) = listener.accept().unwrap();
+                log.borrow_mut().push(name);
+                stream
+            }
+        };
+        let mut acceptors: Vec<_> = (0..3).map(|name| start(accept(name))).collect();
+        let (mut starter, mut starter_peer) = pair();
+        let newcomer = accept(99);
+        acceptors.push(start(move || {
+            starter.read_exact(&mut [0]).unwrap();
+            newcomer()
+        }));
+
+        // One turn brings all of it, in this order: the newcomer is woken before the first acceptor.
+        starter_peer.write_all(b"!").unwrap();
+        let clients = [(); 4].map(|()| std::net::TcpStream::connect(address).unwrap());
         for acceptor in acceptors {
             acceptor.join().unwrap();
         }
@@ -163,6 +167,56 @@ fn acceptors_queue_in_order() {
         log.take()
     });
     assert_eq!(log, [0, 1, 2, 99]);
+}
+
+/// A socket from elsewhere that is in the kernel's blocking mode parks here all the same: the main green thread, which
+/// ends the wait, gets to run.
+#[test]
+fn blocking_sockets_from_elsewhere_park() {
+    type Call = fn(&mut TcpStream) -> io::Result<usize>;
+    let reads: [Call; 3] = [
+        |stream| stream.read(&mut [0; 8]),
+        |stream| stream.peek(&mut [0; 8]),
+        |stream| stream.read_vectored(&mut [IoSliceMut::new(&mut [0; 8])]),
+    ];
+    greenlit::run(|| {
+        for read in reads {
+            let (mut stream, mut peer) = foreign_pair();
+            let reader = start(move || read(&mut stream));
+            assert!(!reader.is_finished());
+            peer.write_all(b"x").unwrap();
+            assert_eq!(reader.join().unwrap().unwrap(), 1);
+        }
+
+        let writes: [Call; 2] = [
+            |stream| stream.write(&[0; 1 << 16]),
+            |stream| stream.write_vectored(&[IoSlice::new(&[0; 1 << 16])]),
+        ];
+        for write in writes {
+            let (mut stream, peer) = foreign_pair();
+            let writer = start(move || while write(&mut stream).is_ok() {});
+            assert!(!writer.is_finished());
+            drop(peer);
+            writer.join().unwrap();
+        }
+
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::from(listener);
+        let acceptor = start(move || listener.accept());
+        assert!(!acceptor.is_finished());
+        let client = std::net::TcpStream::connect(address).unwrap();
+        assert_eq!(
+            acceptor.join().unwrap().unwrap().1,
+            client.local_addr().unwrap()
+        );
+    });
+}
+
+fn foreign_pair() -> (TcpStream, std::net::TcpStream) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (TcpStream::from(listener.accept().unwrap().0), peer)
 }
 
 /// Behaviour 36, for reads: past, near, infinite; with and without data. (Zero is in `tcp_options.rs`.)

@@ -2,14 +2,16 @@
 //! The peers are std's sockets, which never park the green thread that uses them.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 
 use greenlit::io::Source;
 use greenlit::net::{TcpListener, TcpStream};
 use greenlit::thread::{self, JoinHandle, yield_now};
 use greenlit::time::{Duration, Instant};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 
 /// A stream on the reactor and its peer, a blocking std socket.
 fn pair() -> (TcpStream, std::net::TcpStream) {
@@ -158,7 +160,7 @@ fn data_between_the_try_and_the_park_is_not_missed() {
 }
 
 /// Behaviour 35: an event for a closed socket does not reach the next one that gets its fd number, not even when the old
-/// description lives on through a duplicate.
+/// description lives on and still has its events, through a duplicate that nobody told the reactor of.
 #[test]
 fn an_fd_number_used_again_gets_no_stale_event() {
     // Tests that run beside this one may take the number first.
@@ -169,8 +171,8 @@ fn an_fd_number_used_again_gets_no_stale_event() {
 fn stale_event_for_a_number_used_again() -> bool {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let (old, mut old_peer) = pair();
-    let number = old.as_fd().as_raw_fd();
-    let duplicate = old.as_fd().try_clone_to_owned().unwrap();
+    let number = number(&old);
+    let duplicate = duplicate_by_mail(number);
     let reader = start(move || {
         (&old).read_exact(&mut [0]).unwrap();
         old
@@ -182,31 +184,129 @@ fn stale_event_for_a_number_used_again() -> bool {
     old_peer.write_all(b"stale").unwrap();
     drop(old);
     let source = Rc::new(Probe::connect(&listener));
-    if source.get_ref().stream.as_raw_fd() != number {
-        return false;
-    }
-    let reader = start({
-        let source = Rc::clone(&source);
-        move || (&*source).read(&mut [0; 8])
-    });
-    old_peer.write_all(b"stale again").unwrap();
-    settle();
-    assert_eq!(
-        source.get_ref().tries.get(),
-        1,
-        "tried on an event that was not its own"
-    );
+    let reused = source.get_ref().stream.as_raw_fd() == number;
+    if reused {
+        let reader = start({
+            let source = Rc::clone(&source);
+            move || (&*source).read(&mut [0; 8])
+        });
+        old_peer.write_all(b"stale again").unwrap();
+        settle();
+        assert_eq!(
+            source.get_ref().tries.get(),
+            1,
+            "tried on an event that was not its own"
+        );
 
-    source
-        .get_ref()
-        .peer
-        .borrow_mut()
-        .write_all(b"own")
-        .unwrap();
-    assert_eq!(reader.join().unwrap().unwrap(), 3);
-    assert_eq!(source.get_ref().tries.get(), 2);
-    drop(duplicate);
-    true
+        source
+            .get_ref()
+            .peer
+            .borrow_mut()
+            .write_all(b"own")
+            .unwrap();
+        assert_eq!(reader.join().unwrap().unwrap(), 3);
+        assert_eq!(source.get_ref().tries.get(), 2);
+    }
+    nix::unistd::close(duplicate).unwrap();
+    reused
+}
+
+/// The stream's fd, read from its debug output: after `as_raw_fd` the reactor would expect a duplicate.
+fn number(stream: &TcpStream) -> i32 {
+    let shown = format!("{stream:?}");
+    shown
+        .rsplit_once("fd: ")
+        .unwrap()
+        .1
+        .trim_end_matches(" }")
+        .parse()
+        .unwrap()
+}
+
+/// Duplicates an fd as another process might get it: in a message over a Unix socket.
+fn duplicate_by_mail(number: i32) -> i32 {
+    let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+    let letter = [IoSlice::new(b"!")];
+    let enclosed = [number];
+    let enclosures = [ControlMessage::ScmRights(&enclosed)];
+    sendmsg::<()>(
+        here.as_raw_fd(),
+        &letter,
+        &enclosures,
+        MsgFlags::empty(),
+        None,
+    )
+    .unwrap();
+
+    let mut byte = [0];
+    let mut room = [IoSliceMut::new(&mut byte)];
+    let mut enclosures = nix::cmsg_space!([i32; 1]);
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let received =
+        recvmsg::<()>(there.as_raw_fd(), &mut room, Some(&mut enclosures), flags).unwrap();
+    match received.cmsgs().unwrap().next() {
+        Some(ControlMessageOwned::ScmRights(numbers)) => numbers[0],
+        other => panic!("no fd came: {other:?}"),
+    }
+}
+
+/// A socket whose description lives on leaves the reactor when it is closed or given away: the kernel would go on to
+/// report its events.
+#[test]
+fn sockets_with_duplicates_leave_the_reactor() {
+    /// Parks for a moment, so that the stream is registered.
+    fn register(stream: &TcpStream) -> u64 {
+        stream
+            .set_read_timeout(Some(Duration::from_nanos(1)))
+            .unwrap();
+        let mut stream = stream;
+        stream.read(&mut [0]).unwrap_err();
+        let inode = std::fs::metadata(format!("/proc/self/fd/{}", number(stream)))
+            .unwrap()
+            .ino();
+        assert_eq!(registrations(inode), 1);
+        inode
+    }
+    greenlit::run(|| {
+        let (stream, _peer) = pair();
+        let clone = stream.try_clone().unwrap();
+        let inode = register(&clone);
+        drop(clone);
+        assert_eq!(registrations(inode), 0, "after a clone was closed");
+
+        register(&stream);
+        let duplicate = stream.as_fd().try_clone_to_owned().unwrap();
+        drop(stream);
+        assert_eq!(registrations(inode), 0, "after its fd was shown");
+        drop(duplicate);
+
+        let (stream, _peer) = pair();
+        let inode = register(&stream);
+        let stream = std::net::TcpStream::from(stream);
+        assert_eq!(registrations(inode), 0, "after it was given to std");
+
+        let stream = TcpStream::from(stream);
+        let elsewhere = stream.try_clone().unwrap();
+        register(&stream);
+        drop(stream);
+        assert_eq!(
+            registrations(inode),
+            0,
+            "after one from elsewhere was closed"
+        );
+        drop(elsewhere);
+    });
+}
+
+/// How many epoll instances of this process watch the socket with this inode.
+fn registrations(inode: u64) -> usize {
+    let mark = format!(" ino:{inode:x} ");
+    let instances = std::fs::read_dir("/proc/self/fdinfo").unwrap();
+    // An fd of a test beside this one may be closed meanwhile.
+    let watched = instances.filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok());
+    watched
+        .map(|text| text.lines().filter(|line| line.contains(&mark)).count())
+        .sum()
 }
 
 /// Behaviour 35: a socket is closed in the turn that has its event, and a new one takes its place at once.
