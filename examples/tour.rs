@@ -8,12 +8,17 @@
 //! A client and its connection take two file descriptors here. The tour raises its soft limit, and where
 //! that is refused it starts fewer clients and says so.
 
+use greenlit::coroutine::{Family, YieldError};
 use greenlit::net::{TcpListener, TcpStream};
 use greenlit::thread;
 use greenlit::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+
+/// How often A and B go to each other and back when nothing is printed.
+const ROUNDS: u32 = 1_000_000;
 
 const SLEEPERS: usize = 10_000;
 const NAP: Duration = Duration::from_millis(100);
@@ -22,12 +27,48 @@ const CLIENTS: usize = 1_000;
 const ECHOES: usize = 20;
 const MESSAGE: &[u8; 64] = b"A message of sixty-four bytes, which is what small requests are.";
 
-fn main() -> io::Result<()> {
-    coroutines();
+fn main() -> Result<(), Box<dyn Error>> {
+    coroutines()?;
     greenlit::run(|| {
         sleepers()?;
-        echo()
+        echo()?;
+        Ok(())
     })
+}
+
+/// Two coroutines that yield to each other by name, outside any runtime: `examples/ping_pong.rs` has
+/// the program with its steps numbered.
+fn coroutines() -> Result<(), YieldError> {
+    print!("Two coroutines take turns:");
+    ping_pong(2, |name| print!(" {name}"))?;
+    println!();
+
+    let start = Instant::now();
+    ping_pong(ROUNDS, |_| ())?;
+    let each = start.elapsed().as_nanos() as f64 / f64::from(2 * ROUNDS);
+    println!("  {each:.1} ns from one to the other");
+    Ok(())
+}
+
+/// Goes A, B, A, B, … until each has had `rounds` turns, and calls `turn` at each.
+fn ping_pong(rounds: u32, turn: impl Fn(char) + Copy + 'static) -> Result<(), YieldError> {
+    let family = Family::new();
+    let (a, b) = (family.declare(), family.declare());
+    for (name, own, other) in [('A', a, b), ('B', b, a)] {
+        family.define(own, move |here, ()| {
+            for _ in 1..rounds {
+                turn(name);
+                here.yield_to(other)?;
+            }
+            turn(name);
+            // A goes to B once more; when B ends, control comes back to whoever drives the family.
+            if own == a {
+                here.yield_to(b)?;
+            }
+            Ok(())
+        });
+    }
+    family.yield_to(a)
 }
 
 /// Ten thousand green threads sleep at once. Each notes how late it woke.
