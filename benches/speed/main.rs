@@ -35,6 +35,10 @@ use std::env;
 static CASES: &[Case] = &[
     Case("switch/hand-written floor", floor::switch),
     Case("switch/one way", switch::one_way),
+    Case("switch/ring of 2", |m| switch::ring(m, 2)),
+    Case("switch/ring of 100", |m| switch::ring(m, 100)),
+    Case("switch/ring of 10000", |m| switch::ring(m, 10_000)),
+    Case("switch/ring of 100000", |m| switch::ring(m, 100_000)),
     Case("coroutine/resume+suspend", coroutine::resume_and_suspend),
     Case(
         "coroutine/resume+suspend, corosensei",
