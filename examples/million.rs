@@ -28,15 +28,15 @@ fn park_and_wake(count: u32) -> Result<(), Box<dyn Error>> {
 
     // Spawn them, and yield once: each runs as far as its park.
     let start = Instant::now();
-    let threads: Vec<JoinHandle<()>> = (0..count)
+    let threads = (0..count)
         .map(|_| {
             let woken = woken.clone();
-            thread::spawn(move || {
+            thread::Builder::new().spawn(move || {
                 thread::park();
                 woken.set(woken.get() + 1);
             })
         })
-        .collect();
+        .collect::<io::Result<Vec<JoinHandle<()>>>>()?;
     thread::yield_now();
     println!(
         "made and parked {count} green threads in {:.2?}",
