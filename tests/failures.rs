@@ -254,18 +254,12 @@ fn stage_bad_stack_size() {
     let sizes = [0, 1, usize::MAX];
     for size in sizes {
         let refused = Runtime::builder().stack_size(size).build();
-        println!(
-            "runtime refuses {size}: {}",
-            refused.err().expect("an error")
-        );
+        println!("runtime refuses {size}: {}", refused.expect_err("an error"));
     }
     greenlit::run(|| {
         for size in sizes {
             let refused = thread::Builder::new().stack_size(size).spawn(|| ());
-            println!(
-                "thread refuses {size}: {}",
-                refused.err().expect("an error")
-            );
+            println!("thread refuses {size}: {}", refused.expect_err("an error"));
         }
     });
 }

@@ -255,7 +255,7 @@ fn a_reused_number_gets_no_stale_event() {
                 // The new one takes the number; nobody has written to it.
                 let new = UnixStream::from(at(NUMBER, &new));
                 new.set_nonblocking(true).unwrap();
-                let mut new = Source::new(new).unwrap();
+                let new = Source::new(new).unwrap();
                 let mut tries = 0;
                 let waiter = thread::spawn(move || {
                     let mut byte = [0];

@@ -155,15 +155,6 @@ impl<T: AsFd> Source<T> {
         self.write_with("waiting to write", None, op)
     }
 
-    /// Waits for readiness in a direction, `WouldBlock` where `timeout` passes first.
-    pub(crate) fn wait_writable_timeout(
-        &self,
-        what: &'static str,
-        timeout: Option<Duration>,
-    ) -> io::Result<()> {
-        self.wait(Direction::Write, what, timeout)
-    }
-
     fn wait(
         &self,
         direction: Direction,

@@ -263,8 +263,7 @@ impl Core {
         if self.tick() || running.flags.get() != 0 {
             self.look_around(running);
         }
-        // SAFETY: the running thread is in the ring.
-        let next = unsafe { self.run_queue.next(running) };
+        let next = self.run_queue.next(running);
         if !ptr::eq(next, running) {
             // SAFETY: `next` is in the ring.
             unsafe { self.switch_ready(running, next) };
@@ -274,8 +273,7 @@ impl Core {
     /// As `yield_now`, without a look at the clock or at a cancel.
     pub(super) fn yield_plain(&self) {
         let running = self.running();
-        // SAFETY: the running thread is in the ring.
-        let next = unsafe { self.run_queue.next(running) };
+        let next = self.run_queue.next(running);
         if !ptr::eq(next, running) {
             // SAFETY: `next` is in the ring.
             unsafe { self.switch_ready(running, next) };
@@ -325,11 +323,13 @@ impl Core {
     /// and the head of the ring.
     #[inline(always)]
     pub(super) unsafe fn switch(&self, from: &Record, to: *const Record) {
-        // SAFETY: the caller says that `to` lives; members of the ring have live neighbours.
-        let (to, soon, later) = unsafe {
-            let soon = &*self.run_queue.next(self.run_queue.next(to));
-            (&*to, soon, self.run_queue.next(soon))
-        };
+        // SAFETY: the caller says that it lives, in the ring.
+        let to = unsafe { &*to };
+        // SAFETY: members of the ring have live neighbours.
+        let next = unsafe { &*self.run_queue.next(to) };
+        // SAFETY: the same.
+        let soon = unsafe { &*self.run_queue.next(next) };
+        let later = self.run_queue.next(soon);
         // Switches to come will read that record and the top of that stack: by then they are here.
         arch::prefetch(later.cast());
         let top = soon.context.stack_pointer();
@@ -385,9 +385,11 @@ impl Core {
             next = self.idle();
         }
         let dead = ptr::from_ref(record).cast_mut().cast();
-        // SAFETY: `next` is the head of the ring, thus live and switched away from or never run; this
-        // thread is in no queue, so nobody switches to it again.
-        unsafe { arch::switch_last(&record.context, &(*next).context, dead) }
+        // SAFETY: the head of the ring lives.
+        let next = unsafe { &*next };
+        // SAFETY: a member of the ring was switched away from or never run; this thread is in no queue, so
+        // nobody switches to it again.
+        unsafe { arch::switch_last(&record.context, &next.context, dead) }
     }
 
     /// Takes an ended thread out of the run queue, and puts who joins it there.

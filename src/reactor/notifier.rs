@@ -19,14 +19,11 @@ impl Notifier {
     }
 
     pub(super) fn notify(&self) {
-        match self.0.write(1) {
-            // The counter is full after 2^64 - 2 writes that nobody read: start anew, and write again.
-            Err(Errno::EAGAIN) => {
-                let _ = self.0.read();
-                let _ = self.0.write(1);
-            }
-            // No other error is possible on an eventfd that this object owns (eventfd(2)).
-            _ => {}
+        // The counter is full after 2^64 - 2 writes that nobody read: start anew, and write again. No other
+        // error is possible on an eventfd that this object owns (eventfd(2)).
+        if self.0.write(1) == Err(Errno::EAGAIN) {
+            let _ = self.0.read();
+            let _ = self.0.write(1);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Tests of the reactor alone, with no scheduler.
 
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 
 use super::*;
@@ -33,7 +34,7 @@ fn every_failing_call_is_an_error_and_the_rest_works() {
     sys::fail_after(0);
     assert!(source.register(&reactor, far.as_fd()).is_err());
     let entry = source.register(&reactor, far.as_fd()).unwrap();
-    std::io::Write::write_all(&mut near, b"x").unwrap();
+    near.write_all(b"x").unwrap();
     reactor.turn(Timeout::Never, |_| ()).unwrap();
     assert!(entry.is_ready(Direction::Read));
 }
@@ -62,7 +63,7 @@ fn a_stale_token_finds_no_entry() {
     source.register(&reactor, far.as_fd()).unwrap();
     let stale = source::token(0, 0);
     assert!(reactor.entry(stale).is_some());
-    std::io::Write::write_all(&mut near, b"x").unwrap();
+    near.write_all(b"x").unwrap();
     // Left in epoll's set, as a foreign duplicate of a closed fd would be.
     source.deregister(far.as_fd(), Some(&reactor), true);
     let next = Source::new(true);

@@ -157,8 +157,9 @@ pub(crate) unsafe fn release(record: *const Record) {
     let arena = unsafe { (*chunk).arena.get() };
     if !arena.is_null() {
         // SAFETY: an arena that goes takes its address out of its chunks, so this one lives.
-        unsafe { (*arena).release(record) };
-        return;
+        let arena = unsafe { &*arena };
+        // SAFETY: the caller's duty.
+        return unsafe { arena.release(record) };
     }
     // SAFETY: as above.
     let record = unsafe { &*record };

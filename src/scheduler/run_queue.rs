@@ -25,15 +25,10 @@ impl RunQueue {
         self.head.get()
     }
 
-    /// The thread behind `record`: `record` itself when it is alone.
-    ///
-    /// # Safety
-    ///
-    /// `record` is in this ring.
+    /// The thread behind `record`, which is in this ring: `record` itself when it is alone.
     #[inline(always)]
-    pub(crate) unsafe fn next(&self, record: *const Record) -> *const Record {
-        // SAFETY: invariant 42: members of the ring are live records.
-        unsafe { (*record).next.get() }
+    pub(crate) fn next(&self, record: &Record) -> *const Record {
+        record.next.get()
     }
 
     /// Makes `record` the head: what ran becomes the ring's last if `record` was its next.
@@ -62,8 +57,10 @@ impl RunQueue {
             self.head.set(record);
             return;
         }
-        // SAFETY: the head is a live member, and so is the caller's record.
-        unsafe { link(record, (*head).prev.get(), head) };
+        // SAFETY: the head is a member, thus live.
+        let last = unsafe { (*head).prev.get() };
+        // SAFETY: both are members, and the caller's record lives.
+        unsafe { link(record, last, head) };
     }
 
     /// Unlinks `record`. If it was the head, the thread behind it becomes the head; null if it was alone.
@@ -100,7 +97,8 @@ impl RunQueue {
     pub(crate) unsafe fn replace_head(&self, successor: *const Record) {
         let head = self.head.get();
         // SAFETY: the head is a member, thus live.
-        let (prev, next) = unsafe { ((*head).prev.get(), (*head).next.get()) };
+        let leaving = unsafe { &*head };
+        let (prev, next) = (leaving.prev.get(), leaving.next.get());
         if next == head {
             self.head.set(ptr::null());
             // SAFETY: the caller's duty.
@@ -120,8 +118,10 @@ impl RunQueue {
         let head = self.head.get();
         // SAFETY: the caller says that it is a member; the head remains, so the ring is not empty.
         unsafe { self.remove(record) };
-        // SAFETY: the head is a member, and `record` lives.
-        unsafe { link(record, head, (*head).next.get()) };
+        // SAFETY: the head is a member, thus live.
+        let next = unsafe { (*head).next.get() };
+        // SAFETY: both are members, and the caller's record lives.
+        unsafe { link(record, head, next) };
     }
 }
 
@@ -132,8 +132,12 @@ impl RunQueue {
 /// All three are live records; `prev` and `next` are neighbours in one ring.
 #[inline(always)]
 unsafe fn link(record: *const Record, prev: *const Record, next: *const Record) {
-    // SAFETY: the caller says that all three live.
-    let (this, before, after) = unsafe { (&*record, &*prev, &*next) };
+    // SAFETY: the caller says that it lives.
+    let this = unsafe { &*record };
+    // SAFETY: the same.
+    let before = unsafe { &*prev };
+    // SAFETY: the same.
+    let after = unsafe { &*next };
     this.prev.set(prev);
     this.next.set(next);
     before.next.set(record);

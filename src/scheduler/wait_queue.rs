@@ -112,8 +112,10 @@ impl Links {
             if head.is_null() {
                 return ptr::null();
             }
-            // SAFETY: invariant 43: a linked node lives, and its record as long.
-            let (node, record) = unsafe { (&*head, &*(*head).record) };
+            // SAFETY: invariant 43: a linked node lives.
+            let node = unsafe { &*head };
+            // SAFETY: its record lives as long.
+            let record = unsafe { &*node.record };
             if record.state.get() != State::Done {
                 return record;
             }

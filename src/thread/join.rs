@@ -179,8 +179,10 @@ unsafe fn take<T>(record: &Record) -> Option<Result<T>> {
         // SAFETY: `deliver` wrote it, and it is read once: `has_result` is cleared.
         return Some(unsafe { slot.cast::<Result<T>>().read() });
     }
-    // SAFETY: as above, and the pointer came from a box.
-    Some(*unsafe { Box::from_raw(slot.cast::<*mut Result<T>>().read()) })
+    // SAFETY: as above.
+    let boxed = unsafe { slot.cast::<*mut Result<T>>().read() };
+    // SAFETY: the pointer came from a box.
+    Some(*unsafe { Box::from_raw(boxed) })
 }
 
 /// Drops a result that nobody joins, and reports its panic, once.

@@ -129,7 +129,7 @@ where
 {
     if size_of::<F>() > LARGEST_IN_PLACE || align_of::<F>() > LARGEST_IN_PLACE {
         let f = Box::new(f);
-        return spawn_in_place(stack_size, name, spawned_at, move || f());
+        return spawn_in_place(stack_size, name, spawned_at, f);
     }
     spawn_in_place(stack_size, name, spawned_at, f)
 }
