@@ -194,7 +194,21 @@ fn blocking_sockets_from_elsewhere_park() {
         ];
         for write in writes {
             let (mut stream, peer) = foreign_pair();
-            let writer = start(move || while write(&mut stream).is_ok() {});
+            let written = Rc::new(Cell::new(0));
+            let writer = start({
+                let written = Rc::clone(&written);
+                move || {
+                    while let Ok(count) = write(&mut stream) {
+                        written.set(written.get() + count);
+                    }
+                }
+            });
+            // Until it writes no more: it has parked.
+            let mut before = 0;
+            while before < written.get() {
+                before = written.get();
+                yield_now();
+            }
             assert!(!writer.is_finished());
             drop(peer);
             writer.join().unwrap();

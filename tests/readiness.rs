@@ -105,16 +105,9 @@ struct Probe {
 }
 
 impl Probe {
-    fn new() -> Source<Probe> {
-        Probe::connect(&std::net::TcpListener::bind("127.0.0.1:0").unwrap())
-    }
-
-    /// Opens the stream before anything else.
-    fn connect(listener: &std::net::TcpListener) -> Source<Probe> {
-        let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    fn new(stream: std::net::TcpStream, peer: std::net::TcpStream) -> Source<Probe> {
         stream.set_nonblocking(true).unwrap();
-        let peer = RefCell::new(listener.accept().unwrap().0);
-        let (after_try, tries) = (Cell::new(&b""[..]), Cell::new(0));
+        let (peer, after_try, tries) = (RefCell::new(peer), Cell::default(), Cell::new(0));
         Source::new(Probe {
             stream,
             peer,
@@ -147,7 +140,8 @@ impl Read for &Probe {
 #[test]
 fn data_between_the_try_and_the_park_is_not_missed() {
     greenlit::run(|| {
-        let source = Probe::new();
+        let (stream, peer) = pair();
+        let source = Probe::new(stream.into(), peer);
         for message in [&b"first"[..], b"second", b"third"] {
             source.get_ref().after_try.set(message);
             let mut buffer = [0; 8];
@@ -183,7 +177,22 @@ fn stale_event_for_a_number_used_again() -> bool {
     // The old socket becomes ready again and is closed before the reactor is asked.
     old_peer.write_all(b"stale").unwrap();
     drop(old);
-    let source = Rc::new(Probe::connect(&listener));
+    // Lower numbers that are free are filled first.
+    let mut streams = Vec::new();
+    while streams
+        .last()
+        .is_none_or(|last: &std::net::TcpStream| last.as_raw_fd() < number)
+    {
+        streams.push(std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    }
+    let peers: Vec<_> = streams
+        .iter()
+        .map(|_| listener.accept().unwrap().0)
+        .collect();
+    let source = Rc::new(Probe::new(
+        streams.pop().unwrap(),
+        peers.into_iter().last().unwrap(),
+    ));
     let reused = source.get_ref().stream.as_raw_fd() == number;
     if reused {
         let reader = start({
@@ -274,7 +283,8 @@ fn sockets_with_duplicates_leave_the_reactor() {
         drop(clone);
         assert_eq!(registrations(inode), 0, "after a clone was closed");
 
-        register(&stream);
+        let (stream, _peer) = pair();
+        let inode = register(&stream);
         let duplicate = stream.as_fd().try_clone_to_owned().unwrap();
         drop(stream);
         assert_eq!(registrations(inode), 0, "after its fd was shown");
@@ -282,11 +292,19 @@ fn sockets_with_duplicates_leave_the_reactor() {
 
         let (stream, _peer) = pair();
         let inode = register(&stream);
+        let fd = stream.as_raw_fd();
+        let duplicate = duplicate_by_mail(fd);
+        drop(stream);
+        assert_eq!(registrations(inode), 0, "after its number was shown");
+        nix::unistd::close(duplicate).unwrap();
+
+        let (stream, _peer) = pair();
+        let inode = register(&stream);
         let stream = std::net::TcpStream::from(stream);
         assert_eq!(registrations(inode), 0, "after it was given to std");
 
-        let stream = TcpStream::from(stream);
         let elsewhere = stream.try_clone().unwrap();
+        let stream = TcpStream::from(stream);
         register(&stream);
         drop(stream);
         assert_eq!(
