@@ -182,9 +182,9 @@ fn memcheck_watches() -> bool {
     static WATCHES: OnceLock<bool> = OnceLock::new();
 
     *WATCHES.get_or_init(|| {
-        // Valgrind puts its own libraries there, and has no other sign that needs no assembly.
+        // Valgrind puts its tool's library there, and has no other sign that needs no assembly.
         let preloaded = env::var_os("LD_PRELOAD").unwrap_or_default();
-        preloaded.to_string_lossy().contains("vgpreload_")
+        preloaded.to_string_lossy().contains("vgpreload_memcheck")
     })
 }
 
