@@ -156,3 +156,45 @@ impl Nested {
 
 /// What runs around a coroutine.
 pub(crate) struct Outer;
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Context, prepare, release, stack_pointer, switch, switch_last};
+    use super::Mark;
+    use std::ptr;
+
+    impl Mark {
+        fn covers(&self, address: *mut u8) -> bool {
+            let offset = address.addr().wrapping_sub(self.bottom.get().addr());
+            offset < self.size.get()
+        }
+    }
+
+    /// Checks what is known of main while it is suspended, then ends.
+    unsafe extern "C" fn check(main: *mut (), own: *mut ()) -> ! {
+        // SAFETY: the test passes its own context.
+        let main = unsafe { &*main.cast::<Context>() };
+        // SAFETY: it prepared this execution with its context as data.
+        let own = unsafe { &*own.cast::<Context>() };
+        let covered = main.mark.covers(main.stack_pointer()) && own.mark.covers(stack_pointer());
+        let answer = ptr::without_provenance_mut(usize::from(covered));
+        // SAFETY: main waits, and nothing here needs to be dropped.
+        unsafe { switch_last(own, main, answer) }
+    }
+
+    #[test]
+    fn a_context_knows_the_stack_that_it_was_left_on() {
+        let mut stack = vec![0_u128; 4096];
+        let (limit, base) = (stack.as_mut_ptr_range().start, stack.as_mut_ptr_range().end);
+        let (main, own) = (Context::new(), Context::new());
+        let data = (&raw const own).cast_mut().cast();
+        // SAFETY: the stack is unused, and both contexts stay in place until the release.
+        unsafe { prepare(&own, base.cast(), limit.cast(), check, data) };
+        // SAFETY: `own` was prepared just now.
+        let answer = unsafe { switch(&main, &own, (&raw const main).cast_mut().cast()) };
+        // SAFETY: its execution has ended.
+        unsafe { release(&own) };
+        assert_eq!(answer.addr(), 1);
+        assert!(main.mark.covers(stack_pointer()));
+    }
+}
