@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::fmt::Debug;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Command;
@@ -258,20 +258,26 @@ fn a_listener_that_cannot_be_served_does_not_spin() {
     greenlit::run(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
+        let mut peer = std::net::TcpStream::connect(address).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
         let acceptor = thread::spawn(move || (listener.accept().unwrap_err(), listener));
-        // It parks. Kernels without epoll_pwait2 need an fd for their first timed wait.
-        thread::sleep(Duration::from_millis(20));
+        yield_now();
         let _client = std::net::TcpStream::connect(address).unwrap();
         let _fillers = refuse_more_files();
         let (error, _listener) = acceptor.join().unwrap();
         assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
 
         let before = cpu_time();
-        thread::sleep(Duration::from_millis(200));
+        let waker = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            peer.write_all(b"x")
+        });
+        stream.read_exact(&mut [0]).unwrap();
+        waker.join().unwrap().unwrap();
         let used = cpu_time() - before;
         assert!(
             used < Duration::from_millis(50),
-            "{used:?} of CPU time in a sleep of 200 ms"
+            "{used:?} of CPU time in a wait of 200 ms"
         );
     });
 }
