@@ -159,8 +159,8 @@ pub(crate) struct Outer;
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{Context, prepare, release, stack_pointer, switch, switch_last};
     use super::Mark;
+    use crate::arch::{Context, prepare, release, stack_pointer, switch, switch_last};
     use std::ptr;
 
     impl Mark {
