@@ -66,20 +66,20 @@ fn what_is_no_address_has_the_error_of_std() {
     );
 }
 
-/// The look-up parks its green thread: the sibling has run before it is back.
+/// The look-up parks its green thread: the sibling runs before it is back. One that is over before its
+/// thread can park has nothing to wait for, so there are some tries.
 #[test]
 fn a_look_up_lets_other_green_threads_run() {
-    let log = Rc::new(RefCell::new(Vec::new()));
-    greenlit::run(|| {
-        let sibling = thread::spawn({
-            let log = Rc::clone(&log);
-            move || log.borrow_mut().push("sibling")
+    let ran_meanwhile = greenlit::run(|| {
+        let sibling = thread::spawn(|| ());
+        let ran_meanwhile = (0..100).any(|_| {
+            assert!("localhost:80".to_socket_addrs().unwrap().next().is_some());
+            sibling.is_finished()
         });
-        assert!("localhost:80".to_socket_addrs().unwrap().next().is_some());
-        log.borrow_mut().push("found");
         sibling.join().unwrap();
+        ran_meanwhile
     });
-    assert_eq!(*log.borrow(), ["sibling", "found"]);
+    assert!(ran_meanwhile);
 }
 
 /// Numbers need no look-up: the green thread keeps running.

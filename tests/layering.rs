@@ -194,6 +194,8 @@ fn the_check_sees_what_is_wrong() {
     assert!(imports("use super::record::Record;", &nested).is_empty());
     let climbing = imports("use super::super::thread::Thread;", &nested);
     assert_eq!(climbing, BTreeSet::from(["thread".to_owned()]));
+    let inline = "mod tests { use super::super::record::Record; }";
+    assert!(imports(inline, &nested).is_empty());
 }
 
 /// Whether a file of `home` may import from the top-level module `target`.
@@ -218,11 +220,15 @@ fn imports(source: &str, home: &[String]) -> BTreeSet<String> {
     for (at, _) in text.match_indices("crate::") {
         found.extend(first_names(&text[at + "crate::".len()..]));
     }
-    // A run of `super::` as long as the path reaches the crate's root.
-    let climb = "super::".repeat(home.len());
-    for (at, _) in text.match_indices(&climb) {
-        if !text[..at].ends_with("super::") {
-            found.extend(first_names(&text[at + climb.len()..]));
+    // A run of `super::` as long as the path reaches the crate's root; a file's inline tests, which
+    // come last, stand one deeper.
+    let (code, tests) = text.split_once("mod tests {").unwrap_or((&text, ""));
+    for (part, depth) in [(code, home.len()), (tests, home.len() + 1)] {
+        let climb = "super::".repeat(depth);
+        for (at, _) in part.match_indices(&climb) {
+            if !part[..at].ends_with("super::") {
+                found.extend(first_names(&part[at + climb.len()..]));
+            }
         }
     }
     found

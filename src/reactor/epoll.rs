@@ -148,24 +148,31 @@ impl Epoll {
     /// Waits with a timerfd in the set, since epoll_wait(2) rounds to milliseconds.
     #[cold]
     fn wait_timer(&self, events: &mut [EpollEvent], nanos: u64) -> Result<usize, Errno> {
-        let timer = match self.timer.get() {
-            Some(timer) => timer,
-            None => {
-                let timer = TimerFd::new(
-                    ClockId::CLOCK_MONOTONIC,
-                    TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
-                )?;
-                let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
-                self.epoll
-                    .add(timer.as_fd(), EpollEvent::new(flags, TIMER))?;
-                self.timer.get_or_init(|| timer)
-            }
+        let Ok(timer) = self.timer() else {
+            // No file descriptor is free for it. Whole milliseconds are late, but not early.
+            let millis = nanos.div_ceil(1_000_000);
+            return self.wait_millis(events, i32::try_from(millis).unwrap_or(i32::MAX));
         };
         // A zero expiration would disarm the timer.
         let expiration =
             Expiration::OneShot(TimeSpec::from_duration(Duration::from_nanos(nanos.max(1))));
         timer.set(expiration, TimerSetTimeFlags::empty())?;
         self.wait_millis(events, -1)
+    }
+
+    /// The timer, made and registered at the first call.
+    fn timer(&self) -> Result<&TimerFd, Errno> {
+        if let Some(timer) = self.timer.get() {
+            return Ok(timer);
+        }
+        let timer = TimerFd::new(
+            ClockId::CLOCK_MONOTONIC,
+            TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
+        )?;
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        self.epoll
+            .add(timer.as_fd(), EpollEvent::new(flags, TIMER))?;
+        Ok(self.timer.get_or_init(|| timer))
     }
 }
 
