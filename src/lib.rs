@@ -1,4 +1,6 @@
 //! Green threads with their own stacks, many on one OS thread.
+//!
+#![doc = include_str!("../README.md")]
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(
