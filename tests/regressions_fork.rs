@@ -1,0 +1,125 @@
+//! Bugs that fork(2) once brought out: what a forked child has copied still belonged to its parent's kernel objects.
+
+#![expect(unsafe_code, reason = "fork")]
+
+use std::any::Any;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use greenlit::io::Source;
+use greenlit::{Runtime, thread};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+
+mod alone;
+use alone::alone;
+
+/// Forks. The child gets `None`.
+fn forked() -> Option<Pid> {
+    // SAFETY: the child calls nothing that another thread of its parent could have locked, but the allocator, which
+    // glibc makes usable in a child.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Child => None,
+        ForkResult::Parent { child } => Some(child),
+    }
+}
+
+/// Ends a forked child; its parent learns whether all was well.
+fn exit(well: bool) -> ! {
+    // SAFETY: it ends the process at once, without running the exit of the test harness, which is the parent's.
+    unsafe { libc::_exit(i32::from(!well)) }
+}
+
+/// Waits for a forked child, in which all has to be well.
+fn reap(child: Pid) {
+    assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 0));
+}
+
+/// Whether this is the panic of a run that is refused to a forked child.
+fn is_refusal(payload: &(dyn Any + Send)) -> bool {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    text.is_some_and(|text| text.starts_with("run: this runtime was made before a fork"))
+}
+
+/// Whether the run is refused.
+fn refuses(runtime: &mut Runtime) -> bool {
+    let run = AssertUnwindSafe(|| runtime.run(|| ()));
+    catch_unwind(run).is_err_and(|payload| is_refusal(&*payload))
+}
+
+/// Behaviour 55: a child that dropped its copy of a source took it out of the epoll instance that it shares with its
+/// parent, where nobody who waited for it ever woke again.
+#[test]
+fn a_forked_child_that_drops_a_source_leaves_its_parents_registration() {
+    alone(
+        "a_forked_child_that_drops_a_source_leaves_its_parents_registration",
+        || {
+            greenlit::run(|| {
+                let (near, far) = UnixStream::pair().unwrap();
+                near.set_nonblocking(true).unwrap();
+                let mut source = Source::new(near).unwrap();
+                // It parks before the other end is written to, and is registered by that.
+                let receive = |source: &mut Source<UnixStream>| {
+                    let mut far = far.try_clone().unwrap();
+                    let writer = thread::spawn(move || far.write_all(b"x").unwrap());
+                    source.read_exact(&mut [0]).unwrap();
+                    writer.join().unwrap();
+                };
+                receive(&mut source);
+                let Some(child) = forked() else {
+                    drop(source);
+                    exit(true);
+                };
+                reap(child);
+                receive(&mut source);
+            });
+        },
+    );
+}
+
+/// Behaviour 55: a child that had returned from the run it was forked in could run the same runtime again, with the
+/// green threads and the epoll instance of its parent.
+#[test]
+fn a_forked_child_that_left_its_run_may_not_run_the_runtime_again() {
+    alone(
+        "a_forked_child_that_left_its_run_may_not_run_the_runtime_again",
+        || {
+            let mut runtime = Runtime::builder().build().unwrap();
+            let child = runtime.run(|| {
+                drop(thread::spawn(|| {
+                    loop {
+                        thread::yield_now();
+                    }
+                }));
+                thread::yield_now();
+                forked()
+            });
+            let Some(child) = child else {
+                let refused = refuses(&mut runtime);
+                let new = greenlit::run(|| thread::spawn(|| 1).join().unwrap());
+                exit(refused && new == 1);
+            };
+            reap(child);
+            assert_eq!(runtime.run(|| thread::spawn(|| 2).join().unwrap()), 2);
+        },
+    );
+}
+
+/// Behaviour 55: parent and child could both run a runtime that was made before the fork, and each took events and
+/// letters of the other's from the epoll instance that they shared.
+#[test]
+fn a_runtime_that_was_made_before_a_fork_stays_with_the_parent() {
+    alone(
+        "a_runtime_that_was_made_before_a_fork_stays_with_the_parent",
+        || {
+            let mut runtime = Runtime::builder().build().unwrap();
+            let Some(child) = forked() else {
+                exit(refuses(&mut runtime));
+            };
+            reap(child);
+            assert_eq!(runtime.run(|| thread::spawn(|| 3).join().unwrap()), 3);
+        },
+    );
+}
