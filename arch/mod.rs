@@ -10,11 +10,12 @@
 //!
 //! - [`prepare`] puts the first frame of a new execution on an unused stack. [`switch`] to its
 //!   context calls `entry(arg, data)` there.
-//! - [`switch`] leaves the running execution, *whatever stack it is on at this moment*, remembers it
-//!   in `from`, and continues `to`. It returns when somebody switches back to `from`, with the `arg`
-//!   that they passed. An execution that was left while it was inside a corosensei coroutine
+//! - [`switch`] leaves the running execution, *whatever stack it is on at this moment*, remembers
+//!   it in `from`, and continues `to`. It returns when somebody switches back to `from`, with the
+//!   `arg` that they passed. An execution that was left while it was inside a corosensei coroutine
 //!   continues inside it: the nested stack's position is what was saved.
-//! - [`switch_last`] is an execution's last switch. Nothing on its stack runs or is dropped after it.
+//! - [`switch_last`] is an execution's last switch. Nothing on its stack runs or is dropped after
+//!   it.
 //! - [`release`] gives back what a prepared context holds beside its stack. It comes after the
 //!   `switch_last`, or for a context that was never switched to, before the stack is used again.
 //! - The *root frame*, under `entry`, never returns. Debug information marks it as the outermost
@@ -156,8 +157,8 @@ pub(crate) unsafe fn switch(from: *const Context, to: *const Context, arg: *mut 
 ///
 /// # Safety
 ///
-/// As for [`switch`]; besides, nothing on the running stack needs to be dropped, the execution is on
-/// the stack that it was prepared on, and `arg` does not lead to one of its locals.
+/// As for [`switch`]; besides, nothing on the running stack needs to be dropped, the execution is
+/// on the stack that it was prepared on, and `arg` does not lead to one of its locals.
 #[inline(always)]
 pub(crate) unsafe fn switch_last(from: *const Context, to: *const Context, arg: *mut ()) -> ! {
     // SAFETY: it is valid, says the caller.

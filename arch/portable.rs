@@ -17,8 +17,8 @@ use super::Entry;
 #[repr(C)]
 pub(super) struct Saved {
     /// The child that was running when the execution was left; null when that was the driver, or
-    /// before the first switch. It is not always `own`: a green thread may be left while a symmetric
-    /// coroutine runs for it.
+    /// before the first switch. It is not always `own`: a green thread may be left while a
+    /// symmetric coroutine runs for it.
     child: Cell<*const Child>,
     /// The child that `prepare` made for this context, until `release`; null when there is none.
     own: Cell<*mut Child>,

@@ -1,4 +1,5 @@
-//! An echo server: one green thread a connection, written as one would with OS threads and `std::net`.
+//! An echo server: one green thread a connection, written as one would with OS threads and
+//! `std::net`.
 //!
 //! ```text
 //! cargo run --release --example echo_server            # or with an address: … -- 127.0.0.1:0

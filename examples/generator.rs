@@ -25,7 +25,8 @@ fn main() {
     let in_order: Vec<_> = Generator::new(move |g| walk(&tree, g)).collect();
     println!("in order: {in_order:?}");
 
-    // Inside a green thread a generator may park: its siblings run while it waits for the next value.
+    // Inside a green thread a generator may park: its siblings run while it waits for the next
+    // value.
     greenlit::run(|| {
         let sibling = thread::spawn(|| println!("a sibling runs while the generator sleeps"));
         let slow = Generator::new(|g| {

@@ -1,5 +1,5 @@
-//! An HTTP/1.1 server with keep-alive and pipelining: requests are parsed by hand with `httparse`, responses written as
-//! they come. `GET` gives a page, `POST` gives back the body.
+//! An HTTP/1.1 server with keep-alive and pipelining: requests are parsed by hand with `httparse`,
+//! responses written as they come. `GET` gives a page, `POST` gives back the body.
 //!
 //! ```text
 //! cargo run --release --example http_server            # or with an address: … -- 127.0.0.1:0
@@ -107,7 +107,8 @@ enum Parsed<'a> {
     Partial {
         expects_continue: bool,
     },
-    /// The status of a request that cannot be served, after which the connection has no meaning any more.
+    /// The status of a request that cannot be served, after which the connection has no meaning any
+    /// more.
     Refused(&'static str),
 }
 
@@ -202,7 +203,8 @@ fn respond(output: &mut Vec<u8>, status: &str, body: &[u8], with_body: bool, is_
     }
 }
 
-/// Allows as many open files as the system lets this process have. Where that is refused, the limit stays.
+/// Allows as many open files as the system lets this process have. Where that is refused, the limit
+/// stays.
 fn raise_file_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);

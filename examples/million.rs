@@ -1,4 +1,5 @@
-//! A million green threads parked at once, each on a guarded stack of its own: what they take, and that every one wakes.
+//! A million green threads parked at once, each on a guarded stack of its own: what they take, and
+//! that every one wakes.
 //!
 //! ```text
 //! cargo run --release --example million            # a million
@@ -11,7 +12,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::{env, error::Error, fs, io};
 
-/// Usable stack for each: the runtime takes slots of 64 KiB for it, of which a parked thread has touched one page.
+/// Usable stack for each: the runtime takes slots of 64 KiB for it, of which a parked thread has
+/// touched one page.
 const STACK_BYTES: usize = 48 * 1024;
 
 fn main() -> Result<(), Box<dyn Error>> {

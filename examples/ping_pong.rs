@@ -1,10 +1,12 @@
-//! Two symmetric coroutines that yield to each other by name: the textbook's program, line for line.
+//! Two symmetric coroutines that yield to each other by name: the textbook's program, line for
+//! line.
 //!
 //! ```text
 //! cargo run --example ping_pong
 //! ```
 //!
-//! It prints A, B, A, B. Nothing runs in between: each `yield_to` goes straight from one to the other.
+//! It prints A, B, A, B. Nothing runs in between: each `yield_to` goes straight from one to the
+//! other.
 //!
 //! ```text
 //! coroutine A {
@@ -28,8 +30,8 @@ fn main() -> Result<(), YieldError> {
         println!("A");
         here.yield_to(b)?; // 2
         println!("A");
-        // The textbook writes "yield to A" here. A is the one that runs, and the order A, B, A, B that
-        // it promises needs B.
+        // The textbook writes "yield to A" here. A is the one that runs, and the order A, B, A, B
+        // that it promises needs B.
         here.yield_to(b)?; // 4
         Ok(())
     });

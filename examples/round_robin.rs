@@ -1,5 +1,5 @@
-//! A scheduler of asymmetric coroutines in thirty lines: each task runs until it suspends itself, then
-//! it is the next one's turn.
+//! A scheduler of asymmetric coroutines in thirty lines: each task runs until it suspends itself,
+//! then it is the next one's turn.
 //!
 //! ```text
 //! cargo run --example round_robin

@@ -1,5 +1,5 @@
-//! The sieve of Eratosthenes as a chain of generators: each takes numbers from the one before it and
-//! passes on those that its prime does not divide.
+//! The sieve of Eratosthenes as a chain of generators: each takes numbers from the one before it
+//! and passes on those that its prime does not divide.
 //!
 //! ```text
 //! cargo run --example sieve

@@ -5,7 +5,8 @@
 //! cargo run --release --example spawn_1000_clients -- 127.0.0.1:7000    # with echo_server
 //! ```
 //!
-//! It raises its soft limit on open files, and where that is refused it starts fewer clients and says so.
+//! It raises its soft limit on open files, and where that is refused it starts fewer clients and
+//! says so.
 
 use greenlit::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use greenlit::thread;

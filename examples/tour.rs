@@ -1,12 +1,12 @@
-//! The tour: what greenlit does, each with what it took. Coroutines that take turns, ten thousand green
-//! threads that sleep and wake, and an echo server with a thousand clients over real sockets.
+//! The tour: what greenlit does, each with what it took. Coroutines that take turns, ten thousand
+//! green threads that sleep and wake, and an echo server with a thousand clients over real sockets.
 //!
 //! ```text
 //! cargo run --release --example tour
 //! ```
 //!
-//! A client and its connection take two file descriptors here. The tour raises its soft limit, and where
-//! that is refused it starts fewer clients and says so.
+//! A client and its connection take two file descriptors here. The tour raises its soft limit, and
+//! where that is refused it starts fewer clients and says so.
 
 use greenlit::coroutine::{Family, YieldError};
 use greenlit::net::{TcpListener, TcpStream};
@@ -36,8 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     })
 }
 
-/// Two coroutines that yield to each other by name, outside any runtime: `examples/ping_pong.rs` has
-/// the program with its steps numbered.
+/// Two coroutines that yield to each other by name, outside any runtime: `examples/ping_pong.rs`
+/// has the program with its steps numbered.
 fn coroutines() -> Result<(), YieldError> {
     print!("Two coroutines take turns:");
     ping_pong(2, |name| print!(" {name}"))?;

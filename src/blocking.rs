@@ -1,5 +1,5 @@
-//! Work that would stall the OS thread runs on a pool of others (the crate `blocking`) while the green
-//! thread that asked for it is parked. Name lookup calls it.
+//! Work that would stall the OS thread runs on a pool of others (the crate `blocking`) while the
+//! green thread that asked for it is parked. Name lookup calls it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::park::{Core, Limit, Mask};
 use crate::scheduler::{Reason, Wakers};
 
-/// Runs `f` on another OS thread and returns its result; other green threads run meanwhile. Outside a
-/// runtime it runs `f` in place.
+/// Runs `f` on another OS thread and returns its result; other green threads run meanwhile. Outside
+/// a runtime it runs `f` in place.
 ///
 /// # Panics
 ///

@@ -1,13 +1,13 @@
-//! The one clock: nothing else in the crate reads the time. `time` shows `Instant` to users; `park` counts
-//! in nanoseconds since the epoch.
+//! The one clock: nothing else in the crate reads the time. `time` shows `Instant` to users; `park`
+//! counts in nanoseconds since the epoch.
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// What nanoseconds count from: the first reading of the process, less a day, so that instants from before
-/// it still have a number.
+/// What nanoseconds count from: the first reading of the process, less a day, so that instants from
+/// before it still have a number.
 static EPOCH: OnceLock<std::time::Instant> = OnceLock::new();
 
 /// How far before the first reading the epoch lies.
@@ -26,8 +26,8 @@ pub(crate) fn now() -> u64 {
     nanos(std::time::Instant::now())
 }
 
-/// An instant as nanoseconds since the epoch: 0 for what lies before it, `u64::MAX` (584 years) for what
-/// cannot be counted.
+/// An instant as nanoseconds since the epoch: 0 for what lies before it, `u64::MAX` (584 years) for
+/// what cannot be counted.
 #[inline]
 fn nanos(instant: std::time::Instant) -> u64 {
     length(instant.saturating_duration_since(epoch()))
@@ -142,7 +142,8 @@ impl AddAssign<Duration> for Instant {
 
 /// # Panics
 ///
-/// Where the clock cannot represent the difference, as std's does; `checked_sub` returns `None` there.
+/// Where the clock cannot represent the difference, as std's does; `checked_sub` returns `None`
+/// there.
 impl Sub<Duration> for Instant {
     type Output = Self;
     fn sub(self, duration: Duration) -> Self {

@@ -8,17 +8,19 @@ use std::ptr::NonNull;
 use crate::park::Core;
 use crate::stack::{self, SizeClass};
 
-/// Runs `f` as the main green thread of a new runtime on this OS thread, and returns what it returns.
+/// Runs `f` as the main green thread of a new runtime on this OS thread, and returns what it
+/// returns.
 ///
-/// `f` may borrow, and runs on the OS thread's own stack. Inside it, [`thread::spawn`](crate::thread::spawn)
-/// makes further green threads. When `f` returns, those that remain are cancelled: each unwinds from the
-/// call that it is blocked in, and `run` returns once all have ended.
+/// `f` may borrow, and runs on the OS thread's own stack. Inside it,
+/// [`thread::spawn`](crate::thread::spawn) makes further green threads. When `f` returns, those
+/// that remain are cancelled: each unwinds from the call that it is blocked in, and `run` returns
+/// once all have ended.
 ///
 /// # Panics
 ///
-/// Inside another `run` on the same OS thread; where the runtime cannot be made (no file descriptors left);
-/// with what `f` panics with; in a blocking call of `f` where every green thread is parked and nothing can
-/// wake one.
+/// Inside another `run` on the same OS thread; where the runtime cannot be made (no file
+/// descriptors left); with what `f` panics with; in a blocking call of `f` where every green thread
+/// is parked and nothing can wake one.
 ///
 /// # Examples
 ///
@@ -65,8 +67,8 @@ where
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Runtime {
-    /// It came from a box and is given back to one, unless its threads would not stop: what points into it
-    /// must not be invalidated by moving a box.
+    /// It came from a box and is given back to one, unless its threads would not stop: what points
+    /// into it must not be invalidated by moving a box.
     core: NonNull<Core>,
 }
 
@@ -99,8 +101,8 @@ impl Drop for Runtime {
         // Threads that would not stop may still be in its queues: then it stays for ever.
         // SAFETY: the core lives as long as `self`.
         if !unsafe { self.core.as_ref() }.leaked.get() {
-            // SAFETY: it came from a box and is never used again. No run is under way: that would borrow
-            // `self`.
+            // SAFETY: it came from a box and is never used again. No run is under way: that would
+            // borrow `self`.
             drop(unsafe { Box::from_raw(self.core.as_ptr()) });
         }
     }
@@ -121,14 +123,16 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// How many bytes of stack a green thread can use where its own builder does not say: at least 16 KiB,
-    /// rounded up to a size class. Without it slots of 256 KiB are used, or what `RUST_MIN_STACK` asks for.
+    /// How many bytes of stack a green thread can use where its own builder does not say: at least
+    /// 16 KiB, rounded up to a size class. Without it slots of 256 KiB are used, or what
+    /// `RUST_MIN_STACK` asks for.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
         self
     }
 
-    /// The most green threads that may live at once, the main one not counted. Without it there is no limit.
+    /// The most green threads that may live at once, the main one not counted. Without it there is
+    /// no limit.
     pub fn max_threads(mut self, threads: usize) -> Self {
         self.max_threads = threads;
         self

@@ -1,4 +1,5 @@
-//! `greenlit::net::ToSocketAddrs`: it resolves whatever std's does, to the same, and look-ups let others run.
+//! `greenlit::net::ToSocketAddrs`: it resolves whatever std's does, to the same, and look-ups let
+//! others run.
 
 use std::cell::RefCell;
 use std::io;
@@ -66,8 +67,8 @@ fn what_is_no_address_has_the_error_of_std() {
     );
 }
 
-/// The look-up parks its green thread: the sibling runs before it is back. One that is over before its
-/// thread can park has nothing to wait for, so there are some tries.
+/// The look-up parks its green thread: the sibling runs before it is back. One that is over before
+/// its thread can park has nothing to wait for, so there are some tries.
 #[test]
 fn a_look_up_lets_other_green_threads_run() {
     let ran_meanwhile = greenlit::run(|| {

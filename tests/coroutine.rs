@@ -1,5 +1,5 @@
-//! Asymmetric coroutines: states, values, panics, and bodies that park. What dropping means stands in
-//! `coroutine_drop.rs`.
+//! Asymmetric coroutines: states, values, panics, and bodies that park. What dropping means stands
+//! in `coroutine_drop.rs`.
 
 use greenlit::coroutine::{Coroutine, Generator, Resumed, State};
 use greenlit::thread;

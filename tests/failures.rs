@@ -1,5 +1,5 @@
-//! What a user reads when a program goes wrong: each failure is staged in a child process, this same
-//! binary started again, and its message and exit are checked.
+//! What a user reads when a program goes wrong: each failure is staged in a child process, this
+//! same binary started again, and its message and exit are checked.
 
 use greenlit::net::{TcpListener, TcpStream};
 use greenlit::{Runtime, thread};

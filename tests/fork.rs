@@ -1,5 +1,5 @@
-//! A fork in the middle of a run. It is the one test of its process: another that holds a lock of the
-//! allocator or of the panic's output while this one forks would hang the child.
+//! A fork in the middle of a run. It is the one test of its process: another that holds a lock of
+//! the allocator or of the panic's output while this one forks would hang the child.
 
 #![expect(unsafe_code, reason = "fork")]
 
@@ -13,8 +13,8 @@ fn a_forked_child_does_not_run_its_parents_runtime() {
     run(|| {
         thread::spawn(thread::park);
         thread::yield_now();
-        // SAFETY: the child calls nothing that another thread of its parent could have locked, but the
-        // allocator, which glibc makes usable in a child.
+        // SAFETY: the child calls nothing that another thread of its parent could have locked, but
+        // the allocator, which glibc makes usable in a child.
         match unsafe { fork() }.unwrap() {
             ForkResult::Child => {
                 std::panic::set_hook(Box::new(|_| ()));

@@ -235,8 +235,8 @@ fn at(number: i32, socket: &UnixStream) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Behaviour 35: both sources are ready in the same turn; the first reader closes the second, and a new
-/// one gets its number.
+/// Behaviour 35: both sources are ready in the same turn; the first reader closes the second, and a
+/// new one gets its number.
 #[test]
 fn a_reused_number_gets_no_stale_event() {
     const NUMBER: i32 = 700;
@@ -386,7 +386,8 @@ fn a_source_works_in_several_runtimes_and_outside() {
     let exchange = || {
         let mut byte = [0];
         std::thread::scope(|scope| {
-            // The peer writes when it is told to: the reader has parked by then or will not need to.
+            // The peer writes when it is told to: the reader has parked by then or will not need
+            // to.
             scope.spawn(|| (&a).write_all(b"x").unwrap());
             (&b).read_exact(&mut byte).unwrap();
         });
@@ -408,8 +409,8 @@ fn a_source_works_in_several_runtimes_and_outside() {
     run(exchange);
 }
 
-/// Behaviour 36 for sources without a deadline of their own: a green thread that is cancelled in a wait
-/// unwinds from it, and leaves the source usable.
+/// Behaviour 36 for sources without a deadline of their own: a green thread that is cancelled in a
+/// wait unwinds from it, and leaves the source usable.
 #[test]
 fn a_cancelled_reader_leaves_the_source_usable() {
     let (mut a, b) = pair();
@@ -425,8 +426,8 @@ fn a_cancelled_reader_leaves_the_source_usable() {
     });
 }
 
-/// In a destructor that runs while its thread unwinds from a cancel, I/O that would park is an error, never
-/// `Interrupted` (rule 20, behaviour 32).
+/// In a destructor that runs while its thread unwinds from a cancel, I/O that would park is an
+/// error, never `Interrupted` (rule 20, behaviour 32).
 #[test]
 fn io_in_a_cancelled_threads_destructor_is_an_error() {
     struct OnDrop(Source<UnixStream>, Rc<Cell<Option<ErrorKind>>>);

@@ -1,5 +1,6 @@
-//! TCP between green threads: who is woken when, and what readiness is kept or dropped. The peers are std's sockets
-//! where the test must act without a switch, since those never park the green thread that uses them.
+//! TCP between green threads: who is woken when, and what readiness is kept or dropped. The peers
+//! are std's sockets where the test must act without a switch, since those never park the green
+//! thread that uses them.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -18,8 +19,9 @@ fn pair() -> (TcpStream, std::net::TcpStream) {
     (listener.accept().unwrap().0, peer)
 }
 
-/// Yields until the kernel's event for something that was just done over loopback has been served. Loopback delivers
-/// within the sending call; the turn is due within 100 µs, and the bound is far above that.
+/// Yields until the kernel's event for something that was just done over loopback has been served.
+/// Loopback delivers within the sending call; the turn is due within 100 µs, and the bound is far
+/// above that.
 fn settle() {
     let end = Instant::now() + Duration::from_millis(2);
     while Instant::now() < end {
@@ -94,7 +96,8 @@ fn a_reader_and_a_writer_share_a_socket() {
     });
 }
 
-/// Behaviour 33: several readers get what arrives in the order in which they came, be it byte by byte or at once.
+/// Behaviour 33: several readers get what arrives in the order in which they came, be it byte by
+/// byte or at once.
 #[test]
 fn readers_queue_in_order() {
     for at_once in [false, true] {
@@ -134,7 +137,8 @@ fn readers_queue_in_order() {
     }
 }
 
-/// Behaviour 33: a newcomer does not overtake those who wait, although it runs first and finds the socket ready.
+/// Behaviour 33: a newcomer does not overtake those who wait, although it runs first and finds the
+/// socket ready.
 #[test]
 fn acceptors_queue_in_order() {
     let log = greenlit::run(|| {
@@ -157,7 +161,8 @@ fn acceptors_queue_in_order() {
             newcomer()
         }));
 
-        // One turn brings all of it, in this order: the newcomer is woken before the first acceptor.
+        // One turn brings all of it, in this order: the newcomer is woken before the first
+        // acceptor.
         starter_peer.write_all(b"!").unwrap();
         let clients = [(); 4].map(|()| std::net::TcpStream::connect(address).unwrap());
         for acceptor in acceptors {
@@ -169,8 +174,8 @@ fn acceptors_queue_in_order() {
     assert_eq!(log, [0, 1, 2, 99]);
 }
 
-/// A socket from elsewhere that is in the kernel's blocking mode parks here all the same: the main green thread, which
-/// ends the wait, gets to run.
+/// A socket from elsewhere that is in the kernel's blocking mode parks here all the same: the main
+/// green thread, which ends the wait, gets to run.
 #[test]
 fn blocking_sockets_from_elsewhere_park() {
     type Call = fn(&mut TcpStream) -> io::Result<usize>;
@@ -233,7 +238,8 @@ fn foreign_pair() -> (TcpStream, std::net::TcpStream) {
     (TcpStream::from(listener.accept().unwrap().0), peer)
 }
 
-/// Behaviour 36, for reads: past, near, infinite; with and without data. (Zero is in `tcp_options.rs`.)
+/// Behaviour 36, for reads: past, near, infinite; with and without data. (Zero is in
+/// `tcp_options.rs`.)
 #[test]
 fn read_deadlines_are_kept() {
     greenlit::run(|| {
@@ -310,7 +316,8 @@ fn a_parked_read_lets_others_run() {
     });
 }
 
-/// Hundreds of connections are begun before anybody accepts one. With std's queue of 128 this takes minutes.
+/// Hundreds of connections are begun before anybody accepts one. With std's queue of 128 this takes
+/// minutes.
 #[test]
 fn a_crowd_connects_before_the_first_is_accepted() {
     greenlit::run(|| {
@@ -349,7 +356,8 @@ fn an_empty_read_does_not_park() {
     });
 }
 
-/// A clone stands alone: it goes on when the other is closed, and closing one while the other is parked loses nothing.
+/// A clone stands alone: it goes on when the other is closed, and closing one while the other is
+/// parked loses nothing.
 #[test]
 fn clones_outlive_each_other() {
     greenlit::run(|| {
@@ -372,7 +380,8 @@ fn clones_outlive_each_other() {
     });
 }
 
-/// One stream, used from the runtimes of two OS threads at once: each has a registration of its own.
+/// One stream, used from the runtimes of two OS threads at once: each has a registration of its
+/// own.
 #[test]
 fn two_runtimes_share_a_stream() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

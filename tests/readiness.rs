@@ -1,5 +1,5 @@
-//! Readiness: what the reactor keeps, what it drops, and that no event reaches a socket that it is not meant for.
-//! The peers are std's sockets, which never park the green thread that uses them.
+//! Readiness: what the reactor keeps, what it drops, and that no event reaches a socket that it is
+//! not meant for. The peers are std's sockets, which never park the green thread that uses them.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -20,8 +20,9 @@ fn pair() -> (TcpStream, std::net::TcpStream) {
     (listener.accept().unwrap().0, peer)
 }
 
-/// Yields until the kernel's event for something that was just done over loopback has been served. Loopback delivers
-/// within the sending call; the turn is due within 100 µs, and the bound is far above that.
+/// Yields until the kernel's event for something that was just done over loopback has been served.
+/// Loopback delivers within the sending call; the turn is due within 100 µs, and the bound is far
+/// above that.
 fn settle() {
     let end = Instant::now() + Duration::from_millis(2);
     while Instant::now() < end {
@@ -36,8 +37,8 @@ fn start<T: 'static>(body: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
     handle
 }
 
-/// Behaviour 34: an event arrives while a wait times out, and the data is taken past the reactor. The readiness that is
-/// left over must not end the next wait.
+/// Behaviour 34: an event arrives while a wait times out, and the data is taken past the reactor.
+/// The readiness that is left over must not end the next wait.
 #[test]
 fn readiness_left_over_does_not_end_the_next_wait() {
     greenlit::run(|| {
@@ -69,7 +70,8 @@ fn readiness_left_over_does_not_end_the_next_wait() {
     });
 }
 
-/// Behaviour 34: data and deadline are both there when the reactor is asked. Nothing is lost, whichever wins.
+/// Behaviour 34: data and deadline are both there when the reactor is asked. Nothing is lost,
+/// whichever wins.
 #[test]
 fn data_that_arrives_with_the_deadline_is_not_lost() {
     greenlit::run(|| {
@@ -95,7 +97,8 @@ fn data_that_arrives_with_the_deadline_is_not_lost() {
     });
 }
 
-/// A stream that counts how often it is tried, and has its peer send just after a try has found nothing.
+/// A stream that counts how often it is tried, and has its peer send just after a try has found
+/// nothing.
 struct Probe {
     stream: std::net::TcpStream,
     peer: RefCell<std::net::TcpStream>,
@@ -135,8 +138,8 @@ impl Read for &Probe {
     }
 }
 
-/// Behaviour 34: data that arrives between the try and the park is not missed, be it the first try, which registers the
-/// socket, or a later one.
+/// Behaviour 34: data that arrives between the try and the park is not missed, be it the first try,
+/// which registers the socket, or a later one.
 #[test]
 fn data_between_the_try_and_the_park_is_not_missed() {
     greenlit::run(|| {
@@ -153,8 +156,9 @@ fn data_between_the_try_and_the_park_is_not_missed() {
     });
 }
 
-/// Behaviour 35: an event for a closed socket does not reach the next one that gets its fd number, not even when the old
-/// description lives on and still has its events, through a duplicate that nobody told the reactor of.
+/// Behaviour 35: an event for a closed socket does not reach the next one that gets its fd number,
+/// not even when the old description lives on and still has its events, through a duplicate that
+/// nobody told the reactor of.
 #[test]
 fn an_fd_number_used_again_gets_no_stale_event() {
     // Tests that run beside this one may take the number first.
@@ -220,7 +224,8 @@ fn stale_event_for_a_number_used_again() -> bool {
     reused
 }
 
-/// The stream's fd, read from its debug output: after `as_raw_fd` the reactor would expect a duplicate.
+/// The stream's fd, read from its debug output: after `as_raw_fd` the reactor would expect a
+/// duplicate.
 fn number(stream: &TcpStream) -> i32 {
     let shown = format!("{stream:?}");
     shown
@@ -259,8 +264,8 @@ fn duplicate_by_mail(number: i32) -> i32 {
     }
 }
 
-/// A socket whose description lives on leaves the reactor when it is closed or given away: the kernel would go on to
-/// report its events.
+/// A socket whose description lives on leaves the reactor when it is closed or given away: the
+/// kernel would go on to report its events.
 #[test]
 fn sockets_with_duplicates_leave_the_reactor() {
     /// Parks for a moment, so that the stream is registered.
@@ -327,7 +332,8 @@ fn registrations(inode: u64) -> usize {
         .sum()
 }
 
-/// Behaviour 35: a socket is closed in the turn that has its event, and a new one takes its place at once.
+/// Behaviour 35: a socket is closed in the turn that has its event, and a new one takes its place
+/// at once.
 #[test]
 fn a_socket_closed_while_ready_leaves_its_successor_alone() {
     greenlit::run(|| {

@@ -1,5 +1,5 @@
-//! Bugs that a hostile reading once found, each in the smallest program that showed it. Those of tracing
-//! subscribers and of forks have files of their own.
+//! Bugs that a hostile reading once found, each in the smallest program that showed it. Those of
+//! tracing subscribers and of forks have files of their own.
 
 #![expect(unsafe_code, reason = "a seccomp filter")]
 
@@ -45,7 +45,8 @@ fn leaking(test: &str) -> Command {
     command
 }
 
-/// Invariant 42: `yield_to` looked at its target, let others run, and switched to it though it had ended meanwhile.
+/// Invariant 42: `yield_to` looked at its target, let others run, and switched to it though it had
+/// ended meanwhile.
 #[test]
 fn yield_to_sees_that_its_target_has_ended_in_between() {
     let said = Rc::new(Cell::new(None));
@@ -69,8 +70,8 @@ fn yield_to_sees_that_its_target_has_ended_in_between() {
     assert_eq!(said.get(), Some(Err(YieldError::Finished)));
 }
 
-/// Invariant 41: a handle that was made inside another runtime took its thread's record for one of that runtime's, and
-/// followed its address when the record was gone.
+/// Invariant 41: a handle that was made inside another runtime took its thread's record for one of
+/// that runtime's, and followed its address when the record was gone.
 #[test]
 fn a_handle_made_in_another_runtime_reaches_nobody() {
     let mut first = Runtime::builder().build().unwrap();
@@ -92,8 +93,8 @@ struct Align32K;
 #[repr(align(65536))]
 struct Align64K;
 
-/// Spawns, on the smallest stack, a closure that holds `value` and does not look at it: a frame that did would itself
-/// need more stack than there is.
+/// Spawns, on the smallest stack, a closure that holds `value` and does not look at it: a frame
+/// that did would itself need more stack than there is.
 fn spawn_small<A: 'static>(value: A) -> JoinHandle<()> {
     let small = thread::Builder::new().stack_size(16 * 1024);
     small.spawn(move || drop_nothing(value)).unwrap()
@@ -102,7 +103,8 @@ fn spawn_small<A: 'static>(value: A) -> JoinHandle<()> {
 /// Takes a value that has no size.
 fn drop_nothing<A>(_: A) {}
 
-/// Invariant 35: a closure that asks for more alignment than its stack has bytes was put on a neighbour's stack.
+/// Invariant 35: a closure that asks for more alignment than its stack has bytes was put on a
+/// neighbour's stack.
 #[test]
 fn a_closure_of_large_alignment_stays_on_its_own_stack() {
     run(|| {
@@ -135,7 +137,8 @@ fn a_closure_of_large_alignment_stays_on_its_own_stack() {
     });
 }
 
-/// Behaviour 54: where the last handle was gone and its unpark not yet read, the run was said to be in a deadlock.
+/// Behaviour 54: where the last handle was gone and its unpark not yet read, the run was said to be
+/// in a deadlock.
 #[test]
 fn an_unread_unpark_is_no_deadlock() {
     run(|| {
@@ -152,8 +155,8 @@ fn an_unread_unpark_is_no_deadlock() {
     });
 }
 
-/// Rule 16: poll(2) says that a page fits into a pipe, and the write of a megabyte that followed blocked the OS thread,
-/// the pipe's reader with it.
+/// Rule 16: poll(2) says that a page fits into a pipe, and the write of a megabyte that followed
+/// blocked the OS thread, the pipe's reader with it.
 #[test]
 fn a_large_write_to_a_blocking_pipe_lets_its_reader_run() {
     run(|| {
@@ -190,7 +193,8 @@ fn urgent_data_does_not_make_a_blocking_source_block() {
     });
 }
 
-/// Behaviour 39: on a file that epoll refuses, an operation that says it would block was tried again for ever.
+/// Behaviour 39: on a file that epoll refuses, an operation that says it would block was tried
+/// again for ever.
 #[test]
 fn would_block_on_an_always_ready_file_is_an_error() {
     run(|| {
@@ -206,7 +210,8 @@ fn would_block_on_an_always_ready_file_is_an_error() {
     });
 }
 
-/// Has a run end while a thread is parked in a destructor of its panic, joining a worker that does nothing but `wait`.
+/// Has a run end while a thread is parked in a destructor of its panic, joining a worker that does
+/// nothing but `wait`.
 fn end_while_joined_in_a_destructor(wait: fn()) {
     let joining = Rc::new(Cell::new(false));
     run(|| {
@@ -236,7 +241,8 @@ fn end_while_joined_in_a_destructor(wait: fn()) {
     assert!(joining.get());
 }
 
-/// Rule 20: a cancel was put off while anybody unwound, so a worker that yields for ever was never cancelled.
+/// Rule 20: a cancel was put off while anybody unwound, so a worker that yields for ever was never
+/// cancelled.
 #[test]
 fn a_loop_of_yields_is_cancelled_while_its_joiner_unwinds() {
     end_while_joined_in_a_destructor(thread::yield_now);
@@ -248,8 +254,8 @@ fn a_loop_of_sleeps_is_cancelled_while_its_joiner_unwinds() {
     end_while_joined_in_a_destructor(|| thread::sleep(Duration::from_millis(1)));
 }
 
-/// Behaviour 53: a worker that catches the panics of its jobs, and so every cancel, kept the run from ending. It is
-/// leaked, and reported.
+/// Behaviour 53: a worker that catches the panics of its jobs, and so every cancel, kept the run
+/// from ending. It is leaked, and reported.
 #[test]
 fn the_run_ends_though_a_worker_catches_every_cancel() {
     let child = alone_as(
@@ -274,8 +280,8 @@ fn the_run_ends_though_a_worker_catches_every_cancel() {
     }
 }
 
-/// Rule 20: a thread that was leaked in the middle of an unwinding made its OS thread look as if it unwound for ever,
-/// and no later run could cancel anybody.
+/// Rule 20: a thread that was leaked in the middle of an unwinding made its OS thread look as if it
+/// unwound for ever, and no later run could cancel anybody.
 #[test]
 fn a_run_ends_after_one_that_leaked_an_unwinding_thread() {
     alone_as(
@@ -313,8 +319,8 @@ fn a_run_ends_after_one_that_leaked_an_unwinding_thread() {
     );
 }
 
-/// Behaviour 54: the report of a deadlock aborted the process where another thread was parked in a destructor of its
-/// panic.
+/// Behaviour 54: the report of a deadlock aborted the process where another thread was parked in a
+/// destructor of its panic.
 #[test]
 fn a_deadlock_is_a_panic_though_another_unwinds() {
     alone("a_deadlock_is_a_panic_though_another_unwinds", || {
@@ -336,8 +342,8 @@ fn a_deadlock_is_a_panic_though_another_unwinds() {
     });
 }
 
-/// Rule 3: each runtime that had used a source left its epoll instance and its notifier open, as long as the source
-/// lived.
+/// Rule 3: each runtime that had used a source left its epoll instance and its notifier open, as
+/// long as the source lived.
 #[test]
 fn a_source_used_by_many_runtimes_keeps_no_files() {
     alone("a_source_used_by_many_runtimes_keeps_no_files", || {
@@ -360,7 +366,8 @@ fn a_source_used_by_many_runtimes_keeps_no_files() {
     });
 }
 
-/// Behaviour 44: the report of a panic that nobody joins aborted the process when it could not be written.
+/// Behaviour 44: the report of a panic that nobody joins aborted the process when it could not be
+/// written.
 #[test]
 fn a_report_to_a_broken_stderr_is_given_up() {
     if is_alone() {
@@ -377,8 +384,8 @@ fn a_report_to_a_broken_stderr_is_given_up() {
     assert!(status.success(), "{status}");
 }
 
-/// Behaviour 14: a cancelled thread stood in the queue already when its call let the others run first, and took a wake
-/// that was meant for somebody who waits.
+/// Behaviour 14: a cancelled thread stood in the queue already when its call let the others run
+/// first, and took a wake that was meant for somebody who waits.
 #[test]
 fn a_thread_that_is_cancelled_at_entry_takes_no_wake() {
     let woken = Rc::new(Cell::new(None));
@@ -406,8 +413,8 @@ fn a_thread_that_is_cancelled_at_entry_takes_no_wake() {
     assert_eq!((said.get(), woken.get()), (Some(false), Some(false)));
 }
 
-/// Behaviour 47: a sandbox that answers epoll_pwait2(2) with EPERM, as older container profiles do, made the first
-/// sleep abort the process.
+/// Behaviour 47: a sandbox that answers epoll_pwait2(2) with EPERM, as older container profiles do,
+/// made the first sleep abort the process.
 #[test]
 fn a_sleep_works_where_a_sandbox_refuses_epoll_pwait2() {
     alone("a_sleep_works_where_a_sandbox_refuses_epoll_pwait2", || {

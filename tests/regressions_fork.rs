@@ -1,4 +1,5 @@
-//! Bugs that fork(2) once brought out: what a forked child has copied still belonged to its parent's kernel objects.
+//! Bugs that fork(2) once brought out: what a forked child has copied still belonged to its
+//! parent's kernel objects.
 
 #![expect(unsafe_code, reason = "fork")]
 
@@ -17,8 +18,8 @@ use alone::alone;
 
 /// Forks. The child gets `None`.
 fn forked() -> Option<Pid> {
-    // SAFETY: the child calls nothing that another thread of its parent could have locked, but the allocator, which
-    // glibc makes usable in a child.
+    // SAFETY: the child calls nothing that another thread of its parent could have locked, but the
+    // allocator, which glibc makes usable in a child.
     match unsafe { fork() }.unwrap() {
         ForkResult::Child => None,
         ForkResult::Parent { child } => Some(child),
@@ -27,7 +28,8 @@ fn forked() -> Option<Pid> {
 
 /// Ends a forked child; its parent learns whether all was well.
 fn exit(well: bool) -> ! {
-    // SAFETY: it ends the process at once, without running the exit of the test harness, which is the parent's.
+    // SAFETY: it ends the process at once, without running the exit of the test harness, which is
+    // the parent's.
     unsafe { libc::_exit(i32::from(!well)) }
 }
 
@@ -49,8 +51,8 @@ fn refuses(runtime: &mut Runtime) -> bool {
     catch_unwind(run).is_err_and(|payload| is_refusal(&*payload))
 }
 
-/// Behaviour 55: a child that dropped its copy of a source took it out of the epoll instance that it shares with its
-/// parent, where nobody who waited for it ever woke again.
+/// Behaviour 55: a child that dropped its copy of a source took it out of the epoll instance that
+/// it shares with its parent, where nobody who waited for it ever woke again.
 #[test]
 fn a_forked_child_that_drops_a_source_leaves_its_parents_registration() {
     alone(
@@ -79,8 +81,8 @@ fn a_forked_child_that_drops_a_source_leaves_its_parents_registration() {
     );
 }
 
-/// Behaviour 55: a child that had returned from the run it was forked in could run the same runtime again, with the
-/// green threads and the epoll instance of its parent.
+/// Behaviour 55: a child that had returned from the run it was forked in could run the same runtime
+/// again, with the green threads and the epoll instance of its parent.
 #[test]
 fn a_forked_child_that_left_its_run_may_not_run_the_runtime_again() {
     alone(
@@ -107,8 +109,8 @@ fn a_forked_child_that_left_its_run_may_not_run_the_runtime_again() {
     );
 }
 
-/// Behaviour 55: parent and child could both run a runtime that was made before the fork, and each took events and
-/// letters of the other's from the epoll instance that they shared.
+/// Behaviour 55: parent and child could both run a runtime that was made before the fork, and each
+/// took events and letters of the other's from the epoll instance that they shared.
 #[test]
 fn a_runtime_that_was_made_before_a_fork_stays_with_the_parent() {
     alone(

@@ -1,5 +1,6 @@
-//! Bugs that a tracing subscriber once brought out, by what it may do in an event of the runtime's: ask who
-//! runs, panic, trim stacks, unpark. An event comes from the middle of a park or a turn (rule 8).
+//! Bugs that a tracing subscriber once brought out, by what it may do in an event of the runtime's:
+//! ask who runs, panic, trim stacks, unpark. An event comes from the middle of a park or a turn
+//! (rule 8).
 
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -71,7 +72,8 @@ fn wait_through_a_turn() {
     writer.join().unwrap();
 }
 
-/// Parks the main green thread where only another OS thread could end it: it does when it hears of the warning.
+/// Parks the main green thread where only another OS thread could end it: it does when it hears of
+/// the warning.
 fn park_until_warned(warned: mpsc::Receiver<()>) {
     let main = thread::current();
     let other = std::thread::spawn(move || {
@@ -89,8 +91,9 @@ fn spawn_and_join() {
     assert_eq!(thread::spawn(|| 6 * 7).join().unwrap(), 42);
 }
 
-/// Rule 8: asking for the current thread in the warning of a deadlock, when no green thread is at the head of the run
-/// queue, followed a null pointer. A subscriber is on the OS thread, in every event.
+/// Rule 8: asking for the current thread in the warning of a deadlock, when no green thread is at
+/// the head of the run queue, followed a null pointer. A subscriber is on the OS thread, in every
+/// event.
 #[test]
 fn a_subscriber_that_asks_who_runs_gets_the_os_thread() {
     let os = thread::current().id();
@@ -117,7 +120,8 @@ fn a_subscriber_that_asks_who_runs_gets_the_os_thread() {
     assert_eq!(strangers.get(), 0);
 }
 
-/// Rule 8: a panic in the event of a turn unwound into whoever had parked, who then ran on in no queue.
+/// Rule 8: a panic in the event of a turn unwound into whoever had parked, who then ran on in no
+/// queue.
 #[test]
 fn a_panic_of_a_subscriber_in_a_turn_ends_there() {
     let panics = Count::default();
@@ -137,7 +141,8 @@ fn a_panic_of_a_subscriber_in_a_turn_ends_there() {
     assert!(panics.get() > 0);
 }
 
-/// Rule 8: a panic in the warning of a deadlock unwound into main, which ran on while the run queue was empty.
+/// Rule 8: a panic in the warning of a deadlock unwound into main, which ran on while the run queue
+/// was empty.
 #[test]
 fn a_panic_of_a_subscriber_in_the_warning_ends_there() {
     let (warn, warned) = mpsc::channel();
@@ -153,7 +158,8 @@ fn a_panic_of_a_subscriber_in_the_warning_ends_there() {
     });
 }
 
-/// Rule 8: a panic while main waited for the end of the run left a dead runtime behind as the current one.
+/// Rule 8: a panic while main waited for the end of the run left a dead runtime behind as the
+/// current one.
 #[test]
 fn a_panic_of_a_subscriber_at_the_end_of_the_run_ends_there() {
     let panics = Count::default();
@@ -190,8 +196,8 @@ fn deep(level: u64, bottom: &mut dyn FnMut()) -> bool {
     deeper && black_box(&frame).iter().all(|&word| word == level)
 }
 
-/// Rule 12: a turn runs on the stack of whoever parked last, and a subscriber that trimmed stacks in its event wiped
-/// the frames that the turn stood on.
+/// Rule 12: a turn runs on the stack of whoever parked last, and a subscriber that trimmed stacks
+/// in its event wiped the frames that the turn stood on.
 #[test]
 fn a_subscriber_trims_no_stack() {
     let trimmed = Count::default();
@@ -220,7 +226,8 @@ fn a_subscriber_trims_no_stack() {
     assert_eq!(trimmed.get(), 0);
 }
 
-/// Rule 8: an unpark from within the event of a park came before the thread was marked as parked, and was lost.
+/// Rule 8: an unpark from within the event of a park came before the thread was marked as parked,
+/// and was lost.
 #[test]
 fn an_unpark_in_the_event_of_a_park_is_not_lost() {
     thread_local!(static SEATS: WaitQueue = const { WaitQueue::new() });

@@ -51,7 +51,8 @@ fn a_backtrace_ends_at_the_root_of_its_green_thread() {
     let trace = run(|| thread::spawn(capture).join().unwrap());
     assert!(trace.contains("capture"), "{trace}");
     if cfg!(greenlit_portable) {
-        // corosensei shows whoever resumed the coroutine below it, down to the OS thread's own root.
+        // corosensei shows whoever resumed the coroutine below it, down to the OS thread's own
+        // root.
         return assert!(trace.lines().count() < 200, "{trace}");
     }
     // Neither the frames of the OS thread's own stack nor a loop.

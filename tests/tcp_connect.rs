@@ -1,5 +1,5 @@
-//! Opening connections: what connect and accept do when they cannot. Errors are compared with std's.
-//! All addresses are on loopback, or are refused by the kernel before a packet is sent.
+//! Opening connections: what connect and accept do when they cannot. Errors are compared with
+//! std's. All addresses are on loopback, or are refused by the kernel before a packet is sent.
 
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -36,7 +36,8 @@ fn refusing_port(host: &str) -> Option<(OwnedFd, SocketAddr)> {
     Some((server.into(), address))
 }
 
-/// A listener whose queue is full, so that the kernel drops further attempts and connects wait, and who fills it.
+/// A listener whose queue is full, so that the kernel drops further attempts and connects wait, and
+/// who fills it.
 fn full_listener() -> (std::net::TcpListener, Vec<std::net::TcpStream>) {
     let fd = socket(
         AddressFamily::Inet,
@@ -66,7 +67,8 @@ fn refused_and_unreachable_are_the_errors_of_std() {
         .filter_map(refusing_port)
         .collect();
     let mut addresses: Vec<SocketAddr> = ports.iter().map(|(_, address)| *address).collect();
-    // TCP to a multicast address is unreachable by definition, and one of a link needs to name the link.
+    // TCP to a multicast address is unreachable by definition, and one of a link needs to name the
+    // link.
     addresses.extend(
         ["224.0.0.1:9", "[ff02::1]:9", "[fe80::1]:9"]
             .map(|text| text.parse::<SocketAddr>().unwrap()),
@@ -110,8 +112,8 @@ fn a_connect_that_takes_too_long_times_out_as_with_std() {
     assert_eq!(greenlit::run(attempt), expected);
 }
 
-/// Behaviour 40: the others run while a connect is parked, and it ends once the peer has room. (The kernel asks again
-/// after a second.)
+/// Behaviour 40: the others run while a connect is parked, and it ends once the peer has room. (The
+/// kernel asks again after a second.)
 #[test]
 fn a_connect_that_waits_lets_others_run_and_succeeds_later() {
     let (listener, waiting) = full_listener();
@@ -206,8 +208,8 @@ fn refuse_more_files() -> Vec<std::fs::File> {
     fillers
 }
 
-/// Behaviour 38: `EMFILE` is returned, the connection stays in the queue, and a loop that only tries again does not keep
-/// the green thread that will free an fd from running.
+/// Behaviour 38: `EMFILE` is returned, the connection stays in the queue, and a loop that only
+/// tries again does not keep the green thread that will free an fd from running.
 #[test]
 fn accept_without_a_file_descriptor_is_an_error_and_loses_nothing() {
     if !is_child("accept_without_a_file_descriptor_is_an_error_and_loses_nothing") {

@@ -1,5 +1,5 @@
-//! `greenlit::net` beside `std::net`: the same code runs on std, on greenlit outside a runtime and on greenlit inside
-//! one, and must see the same. What needs several green threads is in `net.rs`.
+//! `greenlit::net` beside `std::net`: the same code runs on std, on greenlit outside a runtime and
+//! on greenlit inside one, and must see the same. What needs several green threads is in `net.rs`.
 
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
@@ -45,7 +45,8 @@ macro_rules! pair {
     }};
 }
 
-/// What of a result can be compared between two runs: the value, or the error with its kind, number and message.
+/// What of a result can be compared between two runs: the value, or the error with its kind, number
+/// and message.
 fn seen<T: Debug>(result: io::Result<T>) -> String {
     match result {
         Ok(value) => format!("{value:?}"),
@@ -134,7 +135,8 @@ same_as_std! {
 }
 
 same_as_std! {
-    /// Behaviour 36: a deadline that is near ends a read and a stuck write with `WouldBlock`, and not early.
+    /// Behaviour 36: a deadline that is near ends a read and a stuck write with `WouldBlock`, and
+    /// not early.
     fn timed_out_calls_say_would_block() {
         let (stream, _peer) = pair!(net);
         let timeout = Duration::from_millis(40);
@@ -228,7 +230,8 @@ same_as_std! {
 }
 
 same_as_std! {
-    /// There is data to read, since std's empty read waits for some. greenlit's never waits: `net.rs` shows that.
+    /// There is data to read, since std's empty read waits for some. greenlit's never waits:
+    /// `net.rs` shows that.
     fn empty_buffers_take_nothing() {
         let (mut stream, mut peer) = pair!(net);
         peer.write_all(b"x").unwrap();
@@ -432,7 +435,8 @@ fn timeouts_travel_with_a_conversion() {
     );
 }
 
-/// A clone that becomes std's turns the shared description blocking; the one that stays must not block on it.
+/// A clone that becomes std's turns the shared description blocking; the one that stays must not
+/// block on it.
 #[test]
 fn a_clone_given_to_std_does_not_make_the_other_block() {
     let listener = greenlit_net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -12,7 +12,8 @@ use tracing::span;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::{Layer, Registry};
 
-/// What was seen: an event's message and fields, or a message of the test's with the spans around it.
+/// What was seen: an event's message and fields, or a message of the test's with the spans around
+/// it.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Vec<String>>>);
 
@@ -141,7 +142,8 @@ fn sleeps_do_not_spin() {
     assert!((1..=20).contains(&turns), "{turns} turns: {told:?}");
 }
 
-/// A thread whose own event arrives in the turn that it takes goes on with no switch: one turn a wait.
+/// A thread whose own event arrives in the turn that it takes goes on with no switch: one turn a
+/// wait.
 #[test]
 fn one_echo_takes_one_turn() {
     let told = Seen::default().watch(|| {

@@ -1,4 +1,5 @@
-//! Coroutines: in and out of an asymmetric one, beside corosensei's own, and between symmetric ones.
+//! Coroutines: in and out of an asymmetric one, beside corosensei's own, and between symmetric
+//! ones.
 
 use crate::Measure;
 use corosensei::stack::DefaultStack;

@@ -1,4 +1,5 @@
-//! What greenlit's operations cost: `cargo bench` prints tables, `cargo bench -- --json` a line an operation.
+//! What greenlit's operations cost: `cargo bench` prints tables, `cargo bench -- --json` a line an
+//! operation.
 //!
 //! ```text
 //! cargo bench                         # tables, by divan

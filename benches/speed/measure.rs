@@ -1,5 +1,6 @@
-//! How an operation is timed: by divan for its tables, or by loops of our own for the lines of `--json`.
-//! A case sets its stage up once and hands over a body that does the operation some times.
+//! How an operation is timed: by divan for its tables, or by loops of our own for the lines of
+//! `--json`. A case sets its stage up once and hands over a body that does the operation some
+//! times.
 
 use greenlit::time::Instant;
 use std::fmt;

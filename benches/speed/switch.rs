@@ -1,4 +1,5 @@
-//! The bare switch of `arch`, as the scheduler and the symmetric coroutines use it, and nothing around it.
+//! The bare switch of `arch`, as the scheduler and the symmetric coroutines use it, and nothing
+//! around it.
 
 use crate::Measure;
 use crate::arch::{self, Context};
@@ -26,7 +27,8 @@ pub(crate) fn one_way(measure: &mut dyn Measure) {
     let mut stack = vec![0_u128; STACK_BYTES / 16];
     let range = stack.as_mut_ptr_range();
     let data = ptr::from_ref(&pair).cast_mut().cast();
-    // SAFETY: the stack is a multiple of 16, and it and the pair outlive the partner, which is left for good below.
+    // SAFETY: the stack is a multiple of 16, and it and the pair outlive the partner, which is left
+    // for good below.
     unsafe {
         arch::prepare(
             &pair.partner,
@@ -64,7 +66,8 @@ struct Member {
     next: Cell<*const Member>,
 }
 
-/// Times a switch in a ring of executions on coloured stacks: what a yield could cost at best with so many green threads.
+/// Times a switch in a ring of executions on coloured stacks: what a yield could cost at best with
+/// so many green threads.
 pub(crate) fn ring(measure: &mut dyn Measure, members: usize) {
     let mut memory = vec![0_u128; members * RING_STACK_BYTES / 16];
     let ring: Vec<Member> = (0..members)
@@ -83,7 +86,8 @@ pub(crate) fn ring(measure: &mut dyn Measure, members: usize) {
         let data = ptr::from_ref(member).cast_mut().cast();
         // The first member is this execution itself.
         if index > 0 {
-            // SAFETY: each member has a part of the memory to itself, which ends at a multiple of 16; memory and ring outlive the executions, which are left for good below.
+            // SAFETY: each member has a part of the memory to itself, which ends at a multiple of
+            // 16; memory and ring outlive the executions, which are left for good below.
             unsafe { arch::prepare(&member.context, base, limit, pass_on, data) };
         }
     }

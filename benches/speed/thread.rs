@@ -6,7 +6,8 @@ use std::cell::Cell;
 use std::hint::black_box;
 use std::rc::Rc;
 
-/// Times `yield_now` among `threads` green threads that all call it from the same place in the program.
+/// Times `yield_now` among `threads` green threads that all call it from the same place in the
+/// program.
 pub(crate) fn yield_now_from_one_site(measure: &mut dyn Measure, threads: u64) {
     greenlit::run(|| {
         let going = Rc::new(Cell::new(u64::MAX));

@@ -1,5 +1,5 @@
-//! Asymmetric coroutines: `resume` goes in, `suspend` comes back. corosensei switches, on our stacks;
-//! this file keeps the states, and what dropping means.
+//! Asymmetric coroutines: `resume` goes in, `suspend` comes back. corosensei switches, on our
+//! stacks; this file keeps the states, and what dropping means.
 
 use super::{
     Ground, LARGEST_CLOSURE_ON_STACK, State, UNWIND_ATTEMPTS, acquire, default_class, drop_quietly,
@@ -16,7 +16,8 @@ use std::io;
 use std::mem::{self, MaybeUninit};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 
-/// A function with a stack of its own that gives values to whoever resumes it, and gets values back.
+/// A function with a stack of its own that gives values to whoever resumes it, and gets values
+/// back.
 ///
 /// Nothing runs before the first [`resume`](Coroutine::resume). Resuming is done through a shared
 /// reference, so that a coroutine can be kept in an `Rc` and even be reached by its own body; one
@@ -91,8 +92,8 @@ enum Order<In> {
     Unwind(*const Cell<bool>),
 }
 
-/// What comes out at the end: the body's value (`None` if it was told to unwind before it began), or
-/// its panic.
+/// What comes out at the end: the body's value (`None` if it was told to unwind before it began),
+/// or its panic.
 type Finished<Return> = Result<Option<Return>, Box<dyn Any + Send>>;
 
 /// What a [`Coroutine::resume`] brought.
@@ -185,8 +186,8 @@ impl<In, Yield, Return> Coroutine<In, Yield, Return> {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a size that cannot be served; else what the system says where no stack can
-    /// be made.
+    /// `InvalidInput` for a size that cannot be served; else what the system says where no stack
+    /// can be made.
     #[track_caller]
     pub fn with_stack_size<F>(bytes: usize, f: F) -> io::Result<Self>
     where

@@ -8,8 +8,9 @@ use std::iter::FusedIterator;
 
 /// An iterator over what a function yields.
 ///
-/// The function runs on a stack of its own and begins with the first [`next`](Iterator::next). Inside
-/// a green thread it may call whatever parks: then the green thread that asked for the value parks.
+/// The function runs on a stack of its own and begins with the first [`next`](Iterator::next).
+/// Inside a green thread it may call whatever parks: then the green thread that asked for the value
+/// parks.
 ///
 /// # Examples
 ///

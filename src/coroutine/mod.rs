@@ -10,16 +10,16 @@
 //!
 //! # Who may touch what
 //!
-//! What a body is given (a [`Suspender`], [`Yielder`] or [`Switcher`]) works only in the body itself,
-//! that is on the coroutine's own stack. In a coroutine that the body resumes, or in another green
-//! thread, it panics and names the place.
+//! What a body is given (a [`Suspender`], [`Yielder`] or [`Switcher`]) works only in the body
+//! itself, that is on the coroutine's own stack. In a coroutine that the body resumes, or in
+//! another green thread, it panics and names the place.
 //!
 //! # What becomes of a suspended body
 //!
 //! Dropping a coroutine in the middle of its body unwinds it: the call that suspended it ends in a
-//! panic without a message, so that the destructors of its locals run, each once, in reverse. A body
-//! that catches this and suspends once more is told again. What cannot be unwound is leaked: a body
-//! that was suspended by a destructor during a panic, one that never stops catching, and every
+//! panic without a message, so that the destructors of its locals run, each once, in reverse. A
+//! body that catches this and suspends once more is told again. What cannot be unwound is leaked: a
+//! body that was suspended by a destructor during a panic, one that never stops catching, and every
 //! suspended body in a program with `panic = "abort"`.
 
 mod asymmetric;
@@ -40,8 +40,8 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 /// How often a body that catches its unwinding and suspends again is told again. The number has no
-/// proof: it is far more than nested `catch_unwind`s need, and a body in an endless loop meets it in
-/// a moment.
+/// proof: it is far more than nested `catch_unwind`s need, and a body in an endless loop meets it
+/// in a moment.
 const UNWIND_ATTEMPTS: usize = 100;
 
 /// Larger closures are boxed, so that the smallest stack holds any. A cache line or two are put on
@@ -55,8 +55,8 @@ pub enum State {
     Suspended,
     /// It is what runs: whoever asks is inside its body.
     Running,
-    /// It was resumed and is not what runs: it has resumed another, or the green thread that resumed
-    /// it is parked or has yielded.
+    /// It was resumed and is not what runs: it has resumed another, or the green thread that
+    /// resumed it is parked or has yielded.
     Normal,
     /// Its body has returned or panicked.
     Done,
@@ -129,8 +129,8 @@ fn unwind() -> ! {
 /// `mid_unwinding` when it suspended.
 ///
 /// A body that was suspended by a destructor in the middle of an unwinding must not be unwound: a
-/// second unwinding that leaves a destructor aborts. The count of panics belongs to the OS thread, so
-/// `mid_unwinding` may be somebody else's fault; but when it is zero now, nobody's is in flight.
+/// second unwinding that leaves a destructor aborts. The count of panics belongs to the OS thread,
+/// so `mid_unwinding` may be somebody else's fault; but when it is zero now, nobody's is in flight.
 fn may_unwind(mid_unwinding: bool) -> bool {
     !cfg!(panic = "abort") && (!mid_unwinding || !std::thread::panicking())
 }
@@ -146,8 +146,8 @@ fn drop_quietly<T>(value: T) {
     }
 }
 
-/// The one panic for misuse: `act` was done outside the coroutine it belongs to. The message names the
-/// place, so that whoever gets the payload only, such as a joiner, knows it too.
+/// The one panic for misuse: `act` was done outside the coroutine it belongs to. The message names
+/// the place, so that whoever gets the payload only, such as a joiner, knows it too.
 #[cold]
 #[inline(never)]
 #[track_caller]

@@ -4,8 +4,8 @@
 use super::{Coroutine, Family, Generator, Suspender, Switcher, Yielder};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs `f` in a coroutine that is resumed from the caller's, and checks that it panics with the news
-/// that `act` in this line of this file is misplaced.
+/// Runs `f` in a coroutine that is resumed from the caller's, and checks that it panics with the
+/// news that `act` in this line of this file is misplaced.
 fn assert_misplaced(act: &str, line: u32, f: impl FnOnce() + 'static) {
     let other = Coroutine::<(), (), ()>::new(move |_, ()| f());
     let payload = catch_unwind(AssertUnwindSafe(|| other.resume(()))).unwrap_err();

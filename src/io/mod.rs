@@ -1,4 +1,5 @@
-//! I/O on green threads: the one readiness loop, and `Source`, which puts any file descriptor on it.
+//! I/O on green threads: the one readiness loop, and `Source`, which puts any file descriptor on
+//! it.
 
 mod source;
 mod accept;

@@ -1,4 +1,5 @@
-//! The same calls outside a runtime: they block the OS thread in poll(2), as std's would in the call itself.
+//! The same calls outside a runtime: they block the OS thread in poll(2), as std's would in the
+//! call itself.
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -1,5 +1,5 @@
-//! `Source<T>`: a file descriptor on the reactor, and the one readiness loop that every read, write, accept
-//! and connect of the crate goes through.
+//! `Source<T>`: a file descriptor on the reactor, and the one readiness loop that every read,
+//! write, accept and connect of the crate goes through.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -16,17 +16,18 @@ use crate::scheduler::{Reason, WaitNode, Wakers};
 
 /// Any file descriptor, with calls that park the green thread where they would block.
 ///
-/// Reads and writes go through `&Source` too, so that one green thread may read while another writes;
-/// several in one direction take their turns in order. `O_NONBLOCK` is never changed, since it belongs to
-/// the open file description, which other processes may share: on a file without it each call asks poll(2)
-/// first whether it would block, and writes at most `PIPE_BUF` bytes at once. Files that epoll refuses, such as those on disk, count as always ready.
+/// Reads and writes go through `&Source` too, so that one green thread may read while another
+/// writes; several in one direction take their turns in order. `O_NONBLOCK` is never changed, since
+/// it belongs to the open file description, which other processes may share: on a file without it
+/// each call asks poll(2) first whether it would block, and writes at most `PIPE_BUF` bytes at
+/// once. Files that epoll refuses, such as those on disk, count as always ready.
 ///
 /// Outside a runtime the calls block the OS thread.
 ///
 /// # Cancellation
 ///
-/// A cancelled green thread unwinds from a call that waits. If it is unwinding already, the call returns an
-/// error of the kind `Other`.
+/// A cancelled green thread unwinds from a call that waits. If it is unwinding already, the call
+/// returns an error of the kind `Other`.
 ///
 /// # Examples
 ///
@@ -57,7 +58,8 @@ pub struct Source<T: AsFd> {
 /// What is known of a file descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A TCP stream that is non-blocking: a short count proves that the next call would block (rule 14).
+    /// A TCP stream that is non-blocking: a short count proves that the next call would block (rule
+    /// 14).
     Stream,
     /// Anything else that is non-blocking.
     NonBlocking,
@@ -136,8 +138,8 @@ impl<T: AsFd> Source<T> {
         self.wait(Direction::Write, "waiting to write", None)
     }
 
-    /// Calls `op` until it returns something other than `WouldBlock`, and waits in between until a read
-    /// would not block. `op` must not wait itself; what it returns first is returned.
+    /// Calls `op` until it returns something other than `WouldBlock`, and waits in between until a
+    /// read would not block. `op` must not wait itself; what it returns first is returned.
     ///
     /// # Errors
     ///
@@ -226,8 +228,8 @@ impl<T: AsFd> Source<T> {
         self.ready_loop(Direction::Write, what, timeout, |&count| count < wanted, op)
     }
 
-    /// The one readiness loop: try; where the call would block, park until the reactor says that it would
-    /// not, and try again. `is_short` says of a result that it proves the readiness consumed.
+    /// The one readiness loop: try; where the call would block, park until the reactor says that it
+    /// would not, and try again. `is_short` says of a result that it proves the readiness consumed.
     #[inline]
     fn ready_loop<R>(
         &self,
@@ -292,8 +294,8 @@ impl<T: AsFd> Source<T> {
     ) -> io::Result<io::Result<R>> {
         let node = WaitNode::new(core.running());
         let waiters = entry.waiters(direction);
-        // SAFETY: invariant 43: the node is pinned to this frame and unlinked by its drop; the queue lies
-        // in an entry that stays with this source, which is borrowed.
+        // SAFETY: invariant 43: the node is pinned to this frame and unlinked by its drop; the
+        // queue lies in an entry that stays with this source, which is borrowed.
         unsafe { waiters.push(&node) };
         let place = Place {
             core,
@@ -310,7 +312,8 @@ impl<T: AsFd> Source<T> {
         let outcome = core.park(&reason, limit, Mask::No, || {
             while waiters.is_first(&node) && entry.is_ready(direction) {
                 match retry_interrupted(&mut *attempt) {
-                    // Where no event will come, the caller gets the error: it asked a file to block.
+                    // Where no event will come, the caller gets the error: it asked a file to
+                    // block.
                     Err(error)
                         if error.kind() == io::ErrorKind::WouldBlock && entry.clear(direction) => {}
                     other => {
@@ -329,8 +332,9 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    /// What one write may ask of a blocking file: poll(2) vouches for that much, while a longer write would
-    /// block the OS thread until a reader, perhaps one of its own green threads, has made room.
+    /// What one write may ask of a blocking file: poll(2) vouches for that much, while a longer
+    /// write would block the OS thread until a reader, perhaps one of its own green threads, has
+    /// made room.
     fn cut<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
         match self.kind {
             Kind::Blocking => &buffer[..buffer.len().min(libc::PIPE_BUF)],
@@ -388,8 +392,8 @@ fn retry_interrupted<R>(attempt: &mut (impl FnMut() -> io::Result<R> + ?Sized)) 
     }
 }
 
-/// What I/O returns to a cancelled thread that cannot be unwound. Never `Interrupted`, which std's loops
-/// retry for ever.
+/// What I/O returns to a cancelled thread that cannot be unwound. Never `Interrupted`, which std's
+/// loops retry for ever.
 #[cold]
 fn cancelled() -> io::Error {
     io::Error::other("the green thread is cancelled")

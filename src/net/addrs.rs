@@ -1,5 +1,5 @@
-//! Which addresses a value stands for: std's `ToSocketAddrs`, with the look-up of names on another OS thread.
-//! Called by everything in `net` that binds or connects.
+//! Which addresses a value stands for: std's `ToSocketAddrs`, with the look-up of names on another
+//! OS thread. Called by everything in `net` that binds or connects.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::{io, iter, option, slice, vec};
@@ -8,12 +8,13 @@ use crate::blocking;
 
 /// Converts or resolves a value to socket addresses, as [`std::net::ToSocketAddrs`] does.
 ///
-/// The trait is greenlit's own because std's gives no way to move a look-up to another OS thread. It is implemented for
-/// the same types: a [`SocketAddr`] and its two variants, a pair of an IP address or a host name and a port, a string
-/// `host:port`, a slice of addresses, and references to them.
+/// The trait is greenlit's own because std's gives no way to move a look-up to another OS thread.
+/// It is implemented for the same types: a [`SocketAddr`] and its two variants, a pair of an IP
+/// address or a host name and a port, a string `host:port`, a slice of addresses, and references to
+/// them.
 ///
-/// Addresses written as numbers are converted in place. A name is looked up by the system's resolver on another OS
-/// thread, while the other green threads run.
+/// Addresses written as numbers are converted in place. A name is looked up by the system's
+/// resolver on another OS thread, while the other green threads run.
 ///
 /// # Examples
 ///
@@ -33,7 +34,8 @@ pub trait ToSocketAddrs {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a string that is no `host:port`; the resolver's error for a name it does not know.
+    /// `InvalidInput` for a string that is no `host:port`; the resolver's error for a name it does
+    /// not know.
     ///
     /// # Cancellation
     ///

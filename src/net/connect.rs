@@ -27,8 +27,9 @@ pub(super) fn connect(
     let socket = socket::socket(family, SockType::Stream, flags, None)?;
     let source = Source::from_owned(std::net::TcpStream::from(socket), Kind::Stream);
 
-    // The first connect(2) starts the handshake. The next, once the socket is writable, tells how it went, so a wake-up
-    // for any other reason is seen to be one. `EAGAIN` does not mean "wait" here: the system lacks a resource.
+    // The first connect(2) starts the handshake. The next, once the socket is writable, tells how
+    // it went, so a wake-up for any other reason is seen to be one. `EAGAIN` does not mean "wait"
+    // here: the system lacks a resource.
     let address = SockaddrStorage::from(address);
     let waited = source.write_with(
         "TcpStream::connect",

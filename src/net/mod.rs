@@ -1,12 +1,13 @@
-//! `std::net`'s shape on the reactor: a call that would block parks the green thread and lets the others run.
-//! Holds no unsafe code and no readiness loop of its own: every wait goes through [`crate::io::Source`].
+//! `std::net`'s shape on the reactor: a call that would block parks the green thread and lets the
+//! others run. Holds no unsafe code and no readiness loop of its own: every wait goes through
+//! [`crate::io::Source`].
 //!
 //! Outside a runtime each call blocks the OS thread, as std's does.
 //!
 //! # What differs from std
 //!
-//! - [`ToSocketAddrs`] is a trait of this module. It covers the types that std's covers; names are looked up on another
-//!   OS thread.
+//! - [`ToSocketAddrs`] is a trait of this module. It covers the types that std's covers; names are
+//!   looked up on another OS thread.
 //! - Timeouts are kept to the nanosecond. std's are rounded up to the kernel's clock tick.
 //! - A listener's queue is as long as the system allows; std's has room for 128 connections.
 //! - `FromRawFd` is left out, because this module holds no unsafe code: write
@@ -16,10 +17,11 @@
 //!
 //! # Sockets that come from elsewhere
 //!
-//! A socket made by this module is always in the kernel's non-blocking mode, and leaves it when it is converted into
-//! std's type or an [`OwnedFd`](std::os::fd::OwnedFd). One that is converted *from* those is never switched, since
-//! another process or thread may share it: a blocking one stays blocking for them, and a non-blocking one still parks
-//! here until [`TcpStream::set_nonblocking`] says otherwise.
+//! A socket made by this module is always in the kernel's non-blocking mode, and leaves it when it
+//! is converted into std's type or an [`OwnedFd`](std::os::fd::OwnedFd). One that is converted
+//! *from* those is never switched, since another process or thread may share it: a blocking one
+//! stays blocking for them, and a non-blocking one still parks here until
+//! [`TcpStream::set_nonblocking`] says otherwise.
 
 pub use std::net::{
     AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,

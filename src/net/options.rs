@@ -1,5 +1,6 @@
-//! What std keeps in the kernel's socket and greenlit beside it: timeouts and the non-blocking mode.
-//! The kernel's own would bind a thread that blocks in the kernel, and greenlit's threads do not.
+//! What std keeps in the kernel's socket and greenlit beside it: timeouts and the non-blocking
+//! mode. The kernel's own would bind a thread that blocks in the kernel, and greenlit's threads do
+//! not.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,8 +15,8 @@ pub(super) struct Options {
     pub(super) write_timeout: Timeout,
     /// Whether calls return `WouldBlock` instead of parking.
     nonblocking: AtomicBool,
-    /// Whether the open file description may be in the kernel's blocking mode: it came from elsewhere, or a clone of it
-    /// went there. Never becomes false again.
+    /// Whether the open file description may be in the kernel's blocking mode: it came from
+    /// elsewhere, or a clone of it went there. Never becomes false again.
     foreign: AtomicBool,
 }
 
@@ -53,8 +54,8 @@ impl Options {
         self.foreign.store(true, Ordering::Relaxed);
     }
 
-    /// The kernel mode in which the description is handed to code outside greenlit, or `None` if it stays as it is.
-    /// From then on clones that remain here must not count on `O_NONBLOCK`.
+    /// The kernel mode in which the description is handed to code outside greenlit, or `None` if it
+    /// stays as it is. From then on clones that remain here must not count on `O_NONBLOCK`.
     pub(super) fn hand_over(&self) -> Option<bool> {
         let was_foreign = self.foreign.swap(true, Ordering::Relaxed);
         let nonblocking = self.is_nonblocking();

@@ -1,4 +1,5 @@
-//! `std::net::TcpListener` on the reactor. Accepting is one system call a connection: the socket arrives non-blocking.
+//! `std::net::TcpListener` on the reactor. Accepting is one system call a connection: the socket
+//! arrives non-blocking.
 
 use std::iter::FusedIterator;
 use std::net::SocketAddr;
@@ -17,7 +18,8 @@ use crate::io::{Kind, Source, accept};
 
 /// A TCP socket that listens for connections, shaped as [`std::net::TcpListener`].
 ///
-/// It can be shared by reference between green threads and between OS threads. Dropping it closes the socket.
+/// It can be shared by reference between green threads and between OS threads. Dropping it closes
+/// the socket.
 ///
 /// # Examples
 ///
@@ -44,10 +46,12 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Makes a listener bound to the first of `addr`'s addresses that can be had. Port 0 asks for a free port.
+    /// Makes a listener bound to the first of `addr`'s addresses that can be had. Port 0 asks for a
+    /// free port.
     ///
-    /// As std does, it sets `SO_REUSEADDR`, so that a server can be started again at once. The queue of connections that
-    /// wait to be accepted is as long as the system allows (`net.core.somaxconn`).
+    /// As std does, it sets `SO_REUSEADDR`, so that a server can be started again at once. The
+    /// queue of connections that wait to be accepted is as long as the system allows
+    /// (`net.core.somaxconn`).
     ///
     /// # Errors
     ///
@@ -59,8 +63,9 @@ impl TcpListener {
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
         addrs::first_success(addr, |address| {
             let listener = std::net::TcpListener::bind(address)?;
-            // std's queue of 128 is too short where a thousand green threads may connect before the one that accepts
-            // gets its turn: the kernel drops what does not fit, and asks again a second later.
+            // std's queue of 128 is too short where a thousand green threads may connect before the
+            // one that accepts gets its turn: the kernel drops what does not fit, and asks again a
+            // second later.
             socket::listen(&listener, Backlog::MAXALLOWABLE)?;
             listener.set_nonblocking(true)?;
             Ok(TcpListener {
@@ -79,7 +84,8 @@ impl TcpListener {
         self.source.get_ref().local_addr()
     }
 
-    /// Makes a second handle to the same socket. The queue of connections and all options are shared.
+    /// Makes a second handle to the same socket. The queue of connections and all options are
+    /// shared.
     ///
     /// # Errors
     ///
@@ -94,13 +100,15 @@ impl TcpListener {
         })
     }
 
-    /// Takes the next connection, parking until there is one. Several green threads that wait get theirs in turn.
+    /// Takes the next connection, parking until there is one. Several green threads that wait get
+    /// theirs in turn.
     ///
     /// # Errors
     ///
-    /// When no file descriptor is left (`EMFILE`, `ENFILE`): the connection stays in the queue, and the next call tries
-    /// again. `WouldBlock` after [`set_nonblocking(true)`](Self::set_nonblocking). A connection that its peer has
-    /// already given up (`ECONNABORTED`) is no error but skipped.
+    /// When no file descriptor is left (`EMFILE`, `ENFILE`): the connection stays in the queue, and
+    /// the next call tries again. `WouldBlock` after
+    /// [`set_nonblocking(true)`](Self::set_nonblocking). A connection that its peer has already
+    /// given up (`ECONNABORTED`) is no error but skipped.
     ///
     /// # Cancellation
     ///
@@ -121,7 +129,8 @@ impl TcpListener {
         Ok((TcpStream::from_accepted(socket), peer))
     }
 
-    /// An endless iterator over the connections: the same as calling [`accept`](Self::accept) in a loop.
+    /// An endless iterator over the connections: the same as calling [`accept`](Self::accept) in a
+    /// loop.
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self }
     }
@@ -153,7 +162,8 @@ impl TcpListener {
         self.source.get_ref().take_error()
     }
 
-    /// Chooses whether [`accept`](Self::accept) returns `WouldBlock` instead of parking. Clones share the choice.
+    /// Chooses whether [`accept`](Self::accept) returns `WouldBlock` instead of parking. Clones
+    /// share the choice.
     ///
     /// # Errors
     ///
@@ -170,7 +180,8 @@ impl fmt::Debug for TcpListener {
     }
 }
 
-/// A socket whose fd was shown may have been duplicated, and leaves the reactor as a clone does when it is closed.
+/// A socket whose fd was shown may have been duplicated, and leaves the reactor as a clone does
+/// when it is closed.
 impl AsFd for TcpListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.source.set_shared();
@@ -197,7 +208,8 @@ impl From<std::net::TcpListener> for TcpListener {
     }
 }
 
-/// std's listener blocks, unless [`TcpListener::set_nonblocking`] says otherwise or it came in another mode.
+/// std's listener blocks, unless [`TcpListener::set_nonblocking`] says otherwise or it came in
+/// another mode.
 impl From<TcpListener> for std::net::TcpListener {
     fn from(listener: TcpListener) -> std::net::TcpListener {
         let TcpListener { source, options } = listener;
@@ -272,7 +284,8 @@ const _: () = {
 mod tests {
     use super::*;
 
-    /// Behaviour 38. No kernel at hand returns `ECONNABORTED` from `accept4`, so the answers are made up.
+    /// Behaviour 38. No kernel at hand returns `ECONNABORTED` from `accept4`, so the answers are
+    /// made up.
     #[test]
     fn aborted_connections_are_skipped_and_other_errors_are_not() {
         let mut answers = vec![

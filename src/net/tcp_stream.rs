@@ -1,4 +1,5 @@
-//! `std::net::TcpStream` on the reactor: construction, options, conversions. Reading and writing are in `tcp_transfer.rs`.
+//! `std::net::TcpStream` on the reactor: construction, options, conversions. Reading and writing
+//! are in `tcp_transfer.rs`.
 
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -14,12 +15,12 @@ use crate::io::{Kind, Source};
 
 /// A TCP connection, shaped as [`std::net::TcpStream`].
 ///
-/// It is read and written through [`Read`](io::Read) and [`Write`](io::Write), by value or by shared reference: one
-/// green thread may read while another writes. When several read, they get what arrives in the order in which they came.
-/// Dropping it closes the connection.
+/// It is read and written through [`Read`](io::Read) and [`Write`](io::Write), by value or by
+/// shared reference: one green thread may read while another writes. When several read, they get
+/// what arrives in the order in which they came. Dropping it closes the connection.
 ///
-/// A write may take a part of the buffer only, as [`Write::write`](io::Write::write) warns; std's blocking sockets seldom
-/// do. Use [`write_all`](io::Write::write_all).
+/// A write may take a part of the buffer only, as [`Write::write`](io::Write::write) warns; std's
+/// blocking sockets seldom do. Use [`write_all`](io::Write::write_all).
 ///
 /// # Examples
 ///
@@ -107,7 +108,8 @@ impl TcpStream {
         self.source.get_ref().local_addr()
     }
 
-    /// Shuts down reading, writing or both, at once and for all clones. Green threads parked in such a call return.
+    /// Shuts down reading, writing or both, at once and for all clones. Green threads parked in
+    /// such a call return.
     ///
     /// # Errors
     ///
@@ -118,7 +120,8 @@ impl TcpStream {
 
     /// Makes a second handle to the same connection. Data and all options are shared.
     ///
-    /// A shared reference does the same for less where lifetimes allow it: `&TcpStream` reads and writes.
+    /// A shared reference does the same for less where lifetimes allow it: `&TcpStream` reads and
+    /// writes.
     ///
     /// # Errors
     ///
@@ -133,7 +136,8 @@ impl TcpStream {
         })
     }
 
-    /// Bounds each following read: one that gets nothing in this time returns `WouldBlock`. `None` waits for ever.
+    /// Bounds each following read: one that gets nothing in this time returns `WouldBlock`. `None`
+    /// waits for ever.
     ///
     /// # Errors
     ///
@@ -142,8 +146,8 @@ impl TcpStream {
         self.options.read_timeout.set(dur)
     }
 
-    /// Bounds each following write: one that can hand over nothing in this time returns `WouldBlock`. `None` waits for
-    /// ever.
+    /// Bounds each following write: one that can hand over nothing in this time returns
+    /// `WouldBlock`. `None` waits for ever.
     ///
     /// # Errors
     ///
@@ -206,7 +210,8 @@ impl TcpStream {
         self.source.get_ref().ttl()
     }
 
-    /// Sets `TCP_QUICKACK`, until the kernel resets it: data is acknowledged at once rather than delayed.
+    /// Sets `TCP_QUICKACK`, until the kernel resets it: data is acknowledged at once rather than
+    /// delayed.
     ///
     /// # Errors
     ///
@@ -233,7 +238,8 @@ impl TcpStream {
         self.source.get_ref().take_error()
     }
 
-    /// Chooses whether reads and writes return `WouldBlock` instead of parking. Clones share the choice.
+    /// Chooses whether reads and writes return `WouldBlock` instead of parking. Clones share the
+    /// choice.
     ///
     /// # Errors
     ///
@@ -250,7 +256,8 @@ impl fmt::Debug for TcpStream {
     }
 }
 
-/// A socket whose fd was shown may have been duplicated, and leaves the reactor as a clone does when it is closed.
+/// A socket whose fd was shown may have been duplicated, and leaves the reactor as a clone does
+/// when it is closed.
 impl AsFd for TcpStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.source.set_shared();
@@ -265,10 +272,12 @@ impl AsRawFd for TcpStream {
     }
 }
 
-/// Timeouts come along. The socket's mode stays what it was, for whoever shares it; reads and writes park in either mode.
+/// Timeouts come along. The socket's mode stays what it was, for whoever shares it; reads and
+/// writes park in either mode.
 impl From<std::net::TcpStream> for TcpStream {
     fn from(stream: std::net::TcpStream) -> TcpStream {
-        // A timeout that cannot be asked for or kept is none, since a conversion has no way to report an error.
+        // A timeout that cannot be asked for or kept is none, since a conversion has no way to
+        // report an error.
         let options = Options::foreign();
         let _ = options
             .read_timeout
@@ -286,7 +295,8 @@ impl From<std::net::TcpStream> for TcpStream {
     }
 }
 
-/// Timeouts go along. std's stream blocks, unless [`TcpStream::set_nonblocking`] says otherwise or it came in another mode.
+/// Timeouts go along. std's stream blocks, unless [`TcpStream::set_nonblocking`] says otherwise or
+/// it came in another mode.
 impl From<TcpStream> for std::net::TcpStream {
     fn from(stream: TcpStream) -> std::net::TcpStream {
         let TcpStream { source, options } = stream;

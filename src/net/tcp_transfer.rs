@@ -1,5 +1,5 @@
-//! Moves bytes over a `TcpStream`: read, write, peek, whole and scattered.
-//! Every system call here carries `MSG_DONTWAIT`, so it does not matter in which mode others keep the socket.
+//! Moves bytes over a `TcpStream`: read, write, peek, whole and scattered. Every system call here
+//! carries `MSG_DONTWAIT`, so it does not matter in which mode others keep the socket.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::TcpStream as StdStream;
@@ -12,12 +12,14 @@ use super::TcpStream;
 /// The most buffers the kernel takes in one call (`UIO_MAXIOV`).
 const MOST_BUFFERS: usize = 1024;
 
-/// The kernel moves this many bytes in one call if it can. It stops a page short of 2 GiB on its own account, and a count
-/// that falls short for that reason must not be taken for the sign that the socket is drained.
+/// The kernel moves this many bytes in one call if it can. It stops a page short of 2 GiB on its
+/// own account, and a count that falls short for that reason must not be taken for the sign that
+/// the socket is drained.
 const CERTAIN_BYTES: usize = 1 << 30;
 
 impl TcpStream {
-    /// Reads without taking the data off the connection, parking until there is some. 0 means its end.
+    /// Reads without taking the data off the connection, parking until there is some. 0 means its
+    /// end.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! The heart of one runtime: its queues, and the switch from one green thread to the next. There is no
-//! scheduler stack: who parks picks the next thread and switches straight to it.
+//! The heart of one runtime: its queues, and the switch from one green thread to the next. There is
+//! no scheduler stack: who parks picks the next thread and switches straight to it.
 
 use std::cell::Cell;
 use std::io;
@@ -34,8 +34,8 @@ thread_local! {
     static HERE: Cell<*const Core> = const { Cell::new(ptr::null()) };
 }
 
-/// One runtime's state. All of it belongs to the OS thread that made it. What every switch touches comes
-/// first, in one cache line.
+/// One runtime's state. All of it belongs to the OS thread that made it. What every switch touches
+/// comes first, in one cache line.
 #[repr(C, align(64))]
 pub(crate) struct Core {
     pub(super) run_queue: RunQueue,
@@ -115,18 +115,18 @@ impl Core {
         }))
     }
 
-    /// The runtime that this OS thread runs. `None` outside a runtime, and in regions where parking is
-    /// refused (rule 8): what blocks there blocks the OS thread.
+    /// The runtime that this OS thread runs. `None` outside a runtime, and in regions where parking
+    /// is refused (rule 8): what blocks there blocks the OS thread.
     #[inline(always)]
     pub(crate) fn current<'a>() -> Option<&'a Self> {
         let current = CURRENT.get();
-        // SAFETY: invariant 47: the pointer is set for the length of a run, which the core outlives, and
-        // all code that uses the reference runs within that run.
+        // SAFETY: invariant 47: the pointer is set for the length of a run, which the core
+        // outlives, and all code that uses the reference runs within that run.
         unsafe { current.as_ref() }
     }
 
-    /// As `current`, in regions where parking is refused too: for who only unparks, or takes a source off the
-    /// reactor. There need be no running thread then.
+    /// As `current`, in regions where parking is refused too: for who only unparks, or takes a
+    /// source off the reactor. There need be no running thread then.
     #[inline]
     pub(crate) fn here<'a>() -> Option<&'a Self> {
         // SAFETY: as in `current`.
@@ -139,9 +139,9 @@ impl Core {
         HERE.set(core);
     }
 
-    /// Runs `f` in a region where parking is refused: code of the user's that is called from inside the
-    /// scheduler finds itself outside the runtime. A panic in it ends there: it must not unwind from the
-    /// middle of a switch. The panic hook has told it.
+    /// Runs `f` in a region where parking is refused: code of the user's that is called from inside
+    /// the scheduler finds itself outside the runtime. A panic in it ends there: it must not unwind
+    /// from the middle of a switch. The panic hook has told it.
     pub(super) fn outside(&self, f: impl FnOnce()) {
         let inside = CURRENT.replace(ptr::null());
         let result = catch_unwind(AssertUnwindSafe(f));
@@ -160,8 +160,8 @@ impl Core {
     /// The record of the running green thread.
     #[inline(always)]
     pub(crate) fn running(&self) -> &Record {
-        // SAFETY: invariant 42: while user code runs, the head of the ring is the running thread, whose
-        // record lives at least until it has ended.
+        // SAFETY: invariant 42: while user code runs, the head of the ring is the running thread,
+        // whose record lives at least until it has ended.
         unsafe { &*self.run_queue.head() }
     }
 
@@ -224,13 +224,13 @@ impl Core {
         record
     }
 
-    /// Makes a green thread and puts it at the end of the run queue. The record is counted once for the
-    /// scheduler and once for the caller.
+    /// Makes a green thread and puts it at the end of the run queue. The record is counted once for
+    /// the scheduler and once for the caller.
     ///
     /// # Safety
     ///
-    /// `spawn.entry` may be called with `spawn.data` on `spawn.stack` below `spawn.top`, and never returns
-    /// or unwinds: it ends in `exit`.
+    /// `spawn.entry` may be called with `spawn.data` on `spawn.stack` below `spawn.top`, and never
+    /// returns or unwinds: it ends in `exit`.
     #[inline]
     pub(crate) unsafe fn spawn(&self, spawn: Spawn) -> &Record {
         let record = self.record(spawn.name, spawn.spawned_at, 2);
@@ -241,11 +241,12 @@ impl Core {
             data: ptr::from_ref(record).cast(),
             describe,
         };
-        // SAFETY: the record keeps its thread's name and place for as long as the thread has a stack.
+        // SAFETY: the record keeps its thread's name and place for as long as the thread has a
+        // stack.
         unsafe { spawn.stack.set_owner(owner) };
         let limit = spawn.stack.limit();
-        // SAFETY: the stack is owned by the record from here on, so it is not reused before the thread has
-        // ended; the caller vouches for the entry.
+        // SAFETY: the stack is owned by the record from here on, so it is not reused before the
+        // thread has ended; the caller vouches for the entry.
         unsafe { arch::prepare(&record.context, spawn.top, limit, spawn.entry, spawn.data) };
         record.stack.set(Some(spawn.stack.into_raw()));
         // SAFETY: invariant 42: the record lives and is in no ring.
@@ -280,7 +281,8 @@ impl Core {
         }
     }
 
-    /// What a yield does before it switches: it counts, serves, and looks for a cancel. Others may run.
+    /// What a yield does before it switches: it counts, serves, and looks for a cancel. Others may
+    /// run.
     #[inline]
     pub(crate) fn before_yield(&self) {
         let running = self.running();
@@ -319,8 +321,8 @@ impl Core {
     ///
     /// # Safety
     ///
-    /// `from` is the running thread; `to` is a live thread other than it, switched away from or never run,
-    /// and the head of the ring.
+    /// `from` is the running thread; `to` is a live thread other than it, switched away from or
+    /// never run, and the head of the ring.
     #[inline(always)]
     pub(super) unsafe fn switch(&self, from: &Record, to: *const Record) {
         // SAFETY: the caller says that it lives, in the ring.
@@ -335,7 +337,8 @@ impl Core {
         let top = soon.context.stack_pointer();
         arch::prefetch(top);
         arch::prefetch(top.wrapping_add(64));
-        // SAFETY: `to` has been left or prepared, and nobody else switches to it: there is one OS thread.
+        // SAFETY: `to` has been left or prepared, and nobody else switches to it: there is one OS
+        // thread.
         let dead = unsafe { arch::switch(&from.context, &to.context, ptr::null_mut()) };
         if !dead.is_null() {
             self.bury(dead);
@@ -347,8 +350,8 @@ impl Core {
     #[inline]
     pub(crate) fn bury(&self, dead: *mut ()) {
         let dead: *const Record = dead.cast();
-        // SAFETY: invariant 48: what arrives here is the record of a thread that has left its stack for
-        // good, and the scheduler's reference to it is still counted.
+        // SAFETY: invariant 48: what arrives here is the record of a thread that has left its stack
+        // for good, and the scheduler's reference to it is still counted.
         let record = unsafe { &*dead };
         // SAFETY: as above: it will not be switched to again.
         unsafe { arch::release(&record.context) };
@@ -360,8 +363,8 @@ impl Core {
         unsafe { self.arena.release(dead) };
     }
 
-    /// Ends the running thread: wakes who joins it and leaves its stack for good. Inlined, since a call that
-    /// never returns makes the CPU mispredict the returns of whoever runs next.
+    /// Ends the running thread: wakes who joins it and leaves its stack for good. Inlined, since a
+    /// call that never returns makes the CPU mispredict the returns of whoever runs next.
     #[inline(always)]
     pub(crate) fn exit(&self, record: &Record) -> ! {
         if traced() {
@@ -387,8 +390,8 @@ impl Core {
         let dead = ptr::from_ref(record).cast_mut().cast();
         // SAFETY: the head of the ring lives.
         let next = unsafe { &*next };
-        // SAFETY: a member of the ring was switched away from or never run; this thread is in no queue, so
-        // nobody switches to it again.
+        // SAFETY: a member of the ring was switched away from or never run; this thread is in no
+        // queue, so nobody switches to it again.
         unsafe { arch::switch_last(&record.context, &next.context, dead) }
     }
 
@@ -413,7 +416,8 @@ impl Core {
 
     /// Makes a parked thread ready; does nothing to one that runs, is ready or has ended.
     ///
-    /// `record` is that of a thread that has not been buried, or at least lies in this core's arena.
+    /// `record` is that of a thread that has not been buried, or at least lies in this core's
+    /// arena.
     #[inline]
     pub(crate) fn unpark(&self, record: *const Record) {
         // SAFETY: invariant 41: records of a living arena can be read.

@@ -1,5 +1,5 @@
-//! The function that suspends. Its caller has put a wait node on a queue, or knows another event that ends
-//! the wait; the door adds the reason, the deadline, the fairness budget and the cancel.
+//! The function that suspends. Its caller has put a wait node on a queue, or knows another event
+//! that ends the wait; the door adds the reason, the deadline, the fairness budget and the cancel.
 
 use std::cell::Cell;
 use std::panic::resume_unwind;
@@ -12,8 +12,8 @@ use crate::scheduler::record::flag;
 use crate::scheduler::{Reason, Record, State, TimerNode, Timers};
 
 thread_local! {
-    /// How many green threads of this OS thread unwind. Those that were leaked in the middle of it count for
-    /// ever, as they do for std.
+    /// How many green threads of this OS thread unwind. Those that were leaked in the middle of it
+    /// count for ever, as they do for std.
     static UNWINDING: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -24,8 +24,8 @@ pub(crate) enum Limit {
     None,
     /// Until this point in time, in nanoseconds since the epoch; `u64::MAX` never comes.
     At(u64),
-    /// For so many nanoseconds from now. No clock is read: the timer is stamped at the next reading, at
-    /// most one budget later (rule 26).
+    /// For so many nanoseconds from now. No clock is read: the timer is stamped at the next
+    /// reading, at most one budget later (rule 26).
     After(u64),
 }
 
@@ -62,13 +62,15 @@ impl Drop for Timed<'_> {
 }
 
 impl Core {
-    /// Parks the running green thread until `done()` says that what it waits for has happened. Whoever
-    /// makes it so calls `unpark` on the thread's record; an unpark before the park is not lost, since
-    /// `done` is asked first, and other wake-ups do no harm, since it is asked again. Once it has said yes
-    /// it is not asked again, so it may be the very act that was waited for: a read, the taking of a token.
+    /// Parks the running green thread until `done()` says that what it waits for has happened.
+    /// Whoever makes it so calls `unpark` on the thread's record; an unpark before the park is not
+    /// lost, since `done` is asked first, and other wake-ups do no harm, since it is asked again.
+    /// Once it has said yes it is not asked again, so it may be the very act that was waited for: a
+    /// read, the taking of a token.
     ///
-    /// A value wins: `done` is asked before the limit and the cancel are looked at. For a cancel that was
-    /// there before, the caller has looked by `check_cancel`, before it linked its wait node: that yields.
+    /// A value wins: `done` is asked before the limit and the cancel are looked at. For a cancel
+    /// that was there before, the caller has looked by `check_cancel`, before it linked its wait
+    /// node: that yields.
     #[inline]
     pub(crate) fn park(
         &self,
@@ -114,8 +116,8 @@ impl Core {
             Limit::None => unreachable!("park handles the wait without a limit"),
         };
         if past {
-            // A limit that has passed already ends the wait at once, but after a yield and a look at what
-            // has become ready (behaviours 9 and 36).
+            // A limit that has passed already ends the wait at once, but after a yield and a look
+            // at what has become ready (behaviours 9 and 36).
             if done() {
                 return Outcome::Woken;
             }
@@ -224,15 +226,16 @@ impl Core {
     pub(super) fn interrupt_at_entry(&self, record: &Record) -> Option<Outcome> {
         let may_unwind = self.may_unwind(record);
         if record.has(flag::CANCELLED) {
-            // A loop that catches the unwinding and calls again must not hold the OS thread (rule 19).
+            // A loop that catches the unwinding and calls again must not hold the OS thread (rule
+            // 19).
             self.serve();
             self.yield_plain();
         }
         self.interrupt(record, may_unwind)
     }
 
-    /// Ends a blocking call of a cancelled thread: by unwinding, or where that is impossible by an outcome
-    /// that the call turns into an error. `None` when there is no reason to end it.
+    /// Ends a blocking call of a cancelled thread: by unwinding, or where that is impossible by an
+    /// outcome that the call turns into an error. `None` when there is no reason to end it.
     #[cold]
     fn interrupt(&self, record: &Record, may_unwind: bool) -> Option<Outcome> {
         if !record.has(flag::CANCELLED) {
@@ -248,10 +251,11 @@ impl Core {
         }));
     }
 
-    /// Whether a cancel may unwind the running thread from the call that it has just made. A destructor that
-    /// blocks while its thread unwinds must not unwind again. std only knows whether some green thread of
-    /// this OS thread unwinds (rule 20), so those that do are marked: by the cancel that we start, or when
-    /// they make a blocking call and nobody who is marked explains what std says.
+    /// Whether a cancel may unwind the running thread from the call that it has just made. A
+    /// destructor that blocks while its thread unwinds must not unwind again. std only knows
+    /// whether some green thread of this OS thread unwinds (rule 20), so those that do are marked:
+    /// by the cancel that we start, or when they make a blocking call and nobody who is marked
+    /// explains what std says.
     #[inline]
     pub(super) fn may_unwind(&self, record: &Record) -> bool {
         if cfg!(panic = "abort") {

@@ -1,5 +1,5 @@
-//! The beginning and the end of a run: the main green thread, the cancel of what remains, and the deadlock
-//! report.
+//! The beginning and the end of a run: the main green thread, the cancel of what remains, and the
+//! deadlock report.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -16,8 +16,8 @@ use crate::scheduler::{Reason, Record, State, Wakers};
 /// Cancels that the end of a run delivers without any thread's ending, before it gives up.
 const MOST_CANCELS: u32 = 10_000;
 
-/// The payload that a cancelled green thread unwinds with. Nothing is printed for it, unless it comes to the
-/// root of another thread (rule 24).
+/// The payload that a cancelled green thread unwinds with. Nothing is printed for it, unless it
+/// comes to the root of another thread (rule 24).
 #[derive(Debug)]
 pub(crate) struct Cancelled {
     /// The number of the thread that was cancelled.
@@ -93,8 +93,8 @@ impl Core {
         }
     }
 
-    /// Counts a cancel that unwinds a thread. One that catches each and goes on would hold up the end of the
-    /// run for ever: past a bound it counts as one that will not stop.
+    /// Counts a cancel that unwinds a thread. One that catches each and goes on would hold up the
+    /// end of the run for ever: past a bound it counts as one that will not stop.
     pub(super) fn count_cancel(&self) {
         self.cancels.set(self.cancels.get().saturating_add(1));
         if self.ending.get() && self.cancels.get() > MOST_CANCELS {
@@ -104,8 +104,8 @@ impl Core {
         }
     }
 
-    /// Gives up on threads that would not stop. Their stacks stay mapped for ever, since something may
-    /// still borrow from them; their records say that they have ended, so nothing wakes them.
+    /// Gives up on threads that would not stop. Their stacks stay mapped for ever, since something
+    /// may still borrow from them; their records say that they have ended, so nothing wakes them.
     #[cold]
     fn leak(&self, main: &Record) {
         let count = self.live.get() - 1;
@@ -135,7 +135,8 @@ impl Core {
     pub(super) fn look_for_deadlock(&self) {
         let mut certain = true;
         self.arena.for_each_live(|record| {
-            // Nobody can unpark a thread that no handle was made for, or that alone holds its handle.
+            // Nobody can unpark a thread that no handle was made for, or that alone holds its
+            // handle.
             let reachable =
                 record.with_handle(|handle| handle.is_some_and(|h| Arc::strong_count(h) > 1));
             let wakers = record
@@ -183,8 +184,8 @@ impl Core {
         report
     }
 
-    /// A line for each green thread that waits: its name, its number, where it was spawned, what for.
-    /// The main one runs when it reports its own deadlock, and says itself what it waited for.
+    /// A line for each green thread that waits: its name, its number, where it was spawned, what
+    /// for. The main one runs when it reports its own deadlock, and says itself what it waited for.
     fn describe_parked(&self, report: &mut String, main_waits_for: Option<&Reason>) {
         self.arena.for_each_live(|record| {
             // Writing to a string does not fail.

@@ -1,5 +1,6 @@
-//! fork(2): the child has the forking OS thread alone, in the middle of a green thread, while the reactor's
-//! epoll instance is still its parent's. So the runtime ends in the child at once (rule 28).
+//! fork(2): the child has the forking OS thread alone, in the middle of a green thread, while the
+//! reactor's epoll instance is still its parent's. So the runtime ends in the child at once (rule
+//! 28).
 
 use std::cell::Cell;
 use std::sync::Once;
@@ -16,8 +17,8 @@ pub(super) fn watch() {
     static WATCH: Once = Once::new();
     WATCH.call_once(|| {
         // SAFETY: the handler touches two thread-locals that have no destructor, which is all that
-        // pthread_atfork(3) asks of a child of a process with several threads. Where registering fails
-        // for want of memory, a child is merely not told.
+        // pthread_atfork(3) asks of a child of a process with several threads. Where registering
+        // fails for want of memory, a child is merely not told.
         unsafe { libc::pthread_atfork(None, None, Some(end_in_child)) };
     });
 }
@@ -30,7 +31,8 @@ extern "C" fn end_in_child() {
     }
 }
 
-/// The child has returned from the run that it was forked in: from here on it is an ordinary OS thread.
+/// The child has returned from the run that it was forked in: from here on it is an ordinary OS
+/// thread.
 pub(super) fn left_run() {
     IN_CHILD.set(false);
 }

@@ -1,12 +1,13 @@
-//! Letters from other OS threads: whom to unpark. They are read by the runtime's own turns, and a batch of
-//! them costs one write to the notifier.
+//! Letters from other OS threads: whom to unpark. They are read by the runtime's own turns, and a
+//! batch of them costs one write to the notifier.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::reactor::Shared;
 use crate::scheduler::Record;
 
-/// Where other OS threads leave word for a runtime. It may outlive the runtime: then nobody reads it.
+/// Where other OS threads leave word for a runtime. It may outlive the runtime: then nobody reads
+/// it.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     /// Whose sleep a letter ends; it goes with its runtime, and then nobody reads letters.

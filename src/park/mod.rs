@@ -1,6 +1,6 @@
-//! The one door to suspension. It joins the scheduler's queues, the reactor and the clock into the `Core`
-//! of an OS thread, and offers the rest of the crate, and outside authors, a way to park on a wait queue
-//! with a reason, and to unpark.
+//! The one door to suspension. It joins the scheduler's queues, the reactor and the clock into the
+//! `Core` of an OS thread, and offers the rest of the crate, and outside authors, a way to park on
+//! a wait queue with a reason, and to unpark.
 
 mod core;
 mod door;

@@ -1,5 +1,5 @@
-//! The public way to park on a wait queue with a reason, and to unpark: what locks, channels and other
-//! waits of one OS thread are made of.
+//! The public way to park on a wait queue with a reason, and to unpark: what locks, channels and
+//! other waits of one OS thread are made of.
 
 use std::fmt;
 
@@ -9,10 +9,11 @@ use crate::scheduler::{Links, WaitNode};
 
 /// A queue of parked green threads of one OS thread, first in, first out.
 ///
-/// It is what a lock or a channel between green threads is made of: who has to wait parks on it with a
+/// It is what a lock or a channel between green threads is made of: who has to wait parks on it
+/// with a
 /// [`Reason`], who makes room unparks the one that has waited the longest. Since green threads of one OS
-/// thread run one at a time and switch only where they park or yield, a condition that was checked still
-/// holds when [`park`](Self::park) is called right after.
+/// thread run one at a time and switch only where they park or yield, a condition that was checked
+/// still holds when [`park`](Self::park) is called right after.
 ///
 /// # Examples
 ///
@@ -52,7 +53,8 @@ impl WaitQueue {
         }
     }
 
-    /// Parks the current green thread until it is its turn to be unparked. It does not return early.
+    /// Parks the current green thread until it is its turn to be unparked. It does not return
+    /// early.
     ///
     /// # Panics
     ///
@@ -60,14 +62,15 @@ impl WaitQueue {
     ///
     /// # Cancellation
     ///
-    /// A cancelled green thread leaves the queue and unwinds. If it is unwinding already, the call returns
-    /// early.
+    /// A cancelled green thread leaves the queue and unwinds. If it is unwinding already, the call
+    /// returns early.
     #[track_caller]
     pub fn park(&self, reason: Reason) {
         self.park_limited(reason, Limit::None);
     }
 
-    /// As [`park`](Self::park), but not longer than until `deadline`. Returns whether it was unparked.
+    /// As [`park`](Self::park), but not longer than until `deadline`. Returns whether it was
+    /// unparked.
     ///
     /// # Panics
     ///
@@ -87,8 +90,8 @@ impl WaitQueue {
         // It may let others run, so it comes before this thread stands in the queue.
         let _ = core.check_cancel();
         let node = WaitNode::new(core.running());
-        // SAFETY: invariant 43: the node is pinned to this frame, its drop unlinks it, and `self` stays
-        // borrowed, hence in place, until then.
+        // SAFETY: invariant 43: the node is pinned to this frame, its drop unlinks it, and `self`
+        // stays borrowed, hence in place, until then.
         unsafe { self.links.push(&node) };
         core.park(&reason, limit, Mask::No, || !node.is_linked())
     }
@@ -99,8 +102,8 @@ impl WaitQueue {
         if record.is_null() {
             return false;
         }
-        // There is a runtime wherever somebody waits, unless its run could not stop the thread: then the
-        // record says that it has ended.
+        // There is a runtime wherever somebody waits, unless its run could not stop the thread:
+        // then the record says that it has ended.
         if let Some(core) = Core::here() {
             core.unpark(record);
         }

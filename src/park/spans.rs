@@ -1,6 +1,6 @@
-//! tracing: events at spawn, park, unpark, exit and turn, and spans that stay with their green thread. A
-//! subscriber is user code: it is called when the queues are consistent, and finds itself outside the
-//! runtime, so that a blocking call in it blocks the OS thread (rule 8).
+//! tracing: events at spawn, park, unpark, exit and turn, and spans that stay with their green
+//! thread. A subscriber is user code: it is called when the queues are consistent, and finds itself
+//! outside the runtime, so that a blocking call in it blocks the OS thread (rule 8).
 
 use tracing::{Level, dispatcher, event};
 
@@ -8,8 +8,8 @@ use super::Core;
 use crate::scheduler::record::flag;
 use crate::scheduler::{Reason, Record};
 
-/// Spans that one green thread can have entered at once; a subscriber whose `exit` leaves the current span
-/// as it was must not hold us for ever.
+/// Spans that one green thread can have entered at once; a subscriber whose `exit` leaves the
+/// current span as it was must not hold us for ever.
 const MOST_SPANS: usize = 4096;
 
 impl Core {

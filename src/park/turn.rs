@@ -1,5 +1,5 @@
-//! Turns of the reactor and the fairness budget: when the clock is read, when a turn is due, and what
-//! happens when nothing can run.
+//! Turns of the reactor and the fairness budget: when the clock is read, when a turn is due, and
+//! what happens when nothing can run.
 
 use std::io::{self, Write};
 
@@ -12,12 +12,13 @@ use crate::scheduler::Record;
 /// A turn is due so long after the last, in nanoseconds, even while threads can run.
 const TURN_INTERVAL: u64 = 100_000;
 
-/// How long a runtime that waits for no event waits for other OS threads before it looks for a deadlock, in
-/// nanoseconds.
+/// How long a runtime that waits for no event waits for other OS threads before it looks for a
+/// deadlock, in nanoseconds.
 const PATIENCE: u64 = 20_000_000;
 
 impl Core {
-    /// The budget is used up: reads the clock, takes a turn if one is due, and sets the next budget.
+    /// The budget is used up: reads the clock, takes a turn if one is due, and sets the next
+    /// budget.
     #[cold]
     pub(super) fn serve(&self) {
         let now = clock::now();
@@ -43,8 +44,8 @@ impl Core {
         self.turn(Timeout::Zero);
     }
 
-    /// Nothing can run: takes turns, on the stack of whoever parked or ended last, until something can,
-    /// and returns what runs next.
+    /// Nothing can run: takes turns, on the stack of whoever parked or ended last, until something
+    /// can, and returns what runs next.
     #[cold]
     #[inline(never)]
     pub(super) fn idle(&self) -> *const Record {
@@ -55,8 +56,8 @@ impl Core {
                 && self.offloaded.get() == 0;
             match awaits_nothing {
                 false => self.turn(Timeout::Never),
-                // Another OS thread may be about to unpark somebody, again and again: to look at all green
-                // threads each time would cost more than they do.
+                // Another OS thread may be about to unpark somebody, again and again: to look at
+                // all green threads each time would cost more than they do.
                 true if patient => {
                     patient = false;
                     self.turn(Timeout::Nanos(PATIENCE));
@@ -74,10 +75,11 @@ impl Core {
         }
     }
 
-    /// One turn: collects what became ready, letters from other OS threads, and timers that are due.
+    /// One turn: collects what became ready, letters from other OS threads, and timers that are
+    /// due.
     ///
-    /// It lasts `at_most` so long: no time at all unless nothing can run. Nothing that it calls can park
-    /// (rule 8).
+    /// It lasts `at_most` so long: no time at all unless nothing can run. Nothing that it calls can
+    /// park (rule 8).
     fn turn(&self, at_most: Timeout) {
         let timed = !self.timers.is_empty();
         let mut now = 0;

@@ -39,12 +39,14 @@ pub(super) struct Epoll {
     epoll: nix::sys::epoll::Epoll,
     /// Only the OS thread that takes the turns touches it (invariant 46).
     events: UnsafeCell<Vec<EpollEvent>>,
-    /// Where the kernel has no `epoll_pwait2` (before 5.11): the timer that stands in for its timeout.
+    /// Where the kernel has no `epoll_pwait2` (before 5.11): the timer that stands in for its
+    /// timeout.
     timer: OnceLock<TimerFd>,
 }
 
-// SAFETY: the event buffer is touched in `wait` alone, which only the reactor that owns this instance
-// calls, and a reactor stays on one OS thread (invariant 46); all else is file descriptors.
+// SAFETY: the event buffer is touched in `wait` alone, which only the reactor that owns this
+// instance calls, and a reactor stays on one OS thread (invariant 46); all else is file
+// descriptors.
 unsafe impl Sync for Epoll {}
 // SAFETY: as above; nothing in it is bound to the OS thread that made it.
 unsafe impl Send for Epoll {}
@@ -114,7 +116,8 @@ impl Epoll {
 
     fn wait_millis(&self, events: &mut [EpollEvent], millis: libc::c_int) -> Result<usize, Errno> {
         let capacity = i32::try_from(events.len()).expect("the buffer is bounded");
-        // SAFETY: `EpollEvent` is a transparent epoll_event, and the buffer has room for `capacity` of them.
+        // SAFETY: `EpollEvent` is a transparent epoll_event, and the buffer has room for `capacity`
+        // of them.
         let count = unsafe {
             libc::epoll_wait(
                 self.epoll.0.as_raw_fd(),
@@ -129,8 +132,8 @@ impl Epoll {
     fn pwait2(&self, events: &mut [EpollEvent], nanos: u64) -> Result<usize, Errno> {
         let capacity = i32::try_from(events.len()).expect("the buffer is bounded");
         let timeout = TimeSpec::from_duration(Duration::from_nanos(nanos));
-        // SAFETY: as in `wait_millis`; the timeout is a timespec that lives through the call, and a null
-        // signal mask leaves the mask as it is.
+        // SAFETY: as in `wait_millis`; the timeout is a timespec that lives through the call, and a
+        // null signal mask leaves the mask as it is.
         let count = unsafe {
             libc::syscall(
                 libc::SYS_epoll_pwait2,

@@ -1,5 +1,6 @@
-//! The reactor: epoll, edge-triggered, each source registered once for both directions. A turn collects
-//! what became ready and says whose wait that ends; it runs no code of the user's and knows no scheduler.
+//! The reactor: epoll, edge-triggered, each source registered once for both directions. A turn
+//! collects what became ready and says whose wait that ends; it runs no code of the user's and
+//! knows no scheduler.
 
 mod epoll;
 mod notifier;
@@ -131,8 +132,9 @@ impl Reactor {
         &self.shared
     }
 
-    /// Waits until a source is ready, the notifier was used or the time is up, and calls `wake` with who
-    /// waits the longest for each direction that became ready. A signal ends the wait early.
+    /// Waits until a source is ready, the notifier was used or the time is up, and calls `wake`
+    /// with who waits the longest for each direction that became ready. A signal ends the wait
+    /// early.
     ///
     /// # Errors
     ///
@@ -152,8 +154,8 @@ impl Reactor {
                 turn.notified = true;
                 return;
             }
-            // The event may be stale: its source was closed in this turn or before, and the entry may
-            // serve another by now. The generation tells.
+            // The event may be stale: its source was closed in this turn or before, and the entry
+            // may serve another by now. The generation tells.
             let Some(entry) = self.entry(token) else {
                 return;
             };
@@ -171,8 +173,8 @@ impl Reactor {
     #[inline]
     fn entry(&self, token: u64) -> Option<&Entry> {
         let (index, generation) = source::split(token);
-        // SAFETY: invariant 45: the vector is borrowed for single statements; a box in it is dropped only
-        // with the reactor, so the entry outlives this borrow of `self`.
+        // SAFETY: invariant 45: the vector is borrowed for single statements; a box in it is
+        // dropped only with the reactor, so the entry outlives this borrow of `self`.
         let entry: &Entry = unsafe { (&(*self.entries.get())).get(index as usize)? };
         (entry.generation() == generation).then_some(entry)
     }

@@ -1,5 +1,5 @@
-//! The notifier: an eventfd by which any OS thread ends a reactor's sleep. It is registered edge-triggered,
-//! so each write is an event of its own and nobody has to read the counter.
+//! The notifier: an eventfd by which any OS thread ends a reactor's sleep. It is registered
+//! edge-triggered, so each write is an event of its own and nobody has to read the counter.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -19,8 +19,8 @@ impl Notifier {
     }
 
     pub(super) fn notify(&self) {
-        // The counter is full after 2^64 - 2 writes that nobody read: start anew, and write again. No other
-        // error is possible on an eventfd that this object owns (eventfd(2)).
+        // The counter is full after 2^64 - 2 writes that nobody read: start anew, and write again.
+        // No other error is possible on an eventfd that this object owns (eventfd(2)).
         if self.0.write(1) == Err(Errno::EAGAIN) {
             let _ = self.0.read();
             let _ = self.0.write(1);

@@ -1,5 +1,5 @@
-//! A source: a file descriptor that reactors know. It is `Send + Sync`, has one registration for each
-//! runtime that uses it, made there at its first `EAGAIN`, and drops them before it is closed.
+//! A source: a file descriptor that reactors know. It is `Send + Sync`, has one registration for
+//! each runtime that uses it, made there at its first `EAGAIN`, and drops them before it is closed.
 
 use std::cell::Cell;
 use std::io;
@@ -23,8 +23,8 @@ pub(crate) enum Direction {
 
 const READABLE: u8 = 1;
 const WRITABLE: u8 = 2;
-/// The end of the stream, an error or urgent data was seen: a short count no longer proves that the next
-/// call would block (rule 14).
+/// The end of the stream, an error or urgent data was seen: a short count no longer proves that the
+/// next call would block (rule 14).
 const ALWAYS_TRY: u8 = 4;
 /// epoll refuses this file, or it never blocks.
 const ALWAYS_READY: u8 = 8;
@@ -110,8 +110,8 @@ impl Entry {
         self.readiness.get() & bit(direction) != 0
     }
 
-    /// A call said that it would block: only an event makes the source ready again. Returns false where no
-    /// event will, since the file always counts as ready.
+    /// A call said that it would block: only an event makes the source ready again. Returns false
+    /// where no event will, since the file always counts as ready.
     #[inline]
     pub(crate) fn clear(&self, direction: Direction) -> bool {
         if self.readiness.get() & ALWAYS_READY != 0 {
@@ -121,8 +121,8 @@ impl Entry {
         true
     }
 
-    /// A call on a TCP stream moved less than it was asked to: the edge is consumed, unless the stream's
-    /// end or an error came with it (rule 14).
+    /// A call on a TCP stream moved less than it was asked to: the edge is consumed, unless the
+    /// stream's end or an error came with it (rule 14).
     #[inline]
     pub(crate) fn clear_short(&self, direction: Direction) {
         if self.readiness.get() & ALWAYS_TRY == 0 {
@@ -146,16 +146,17 @@ struct Registration {
     reactor: Weak<Shared>,
     id: u64,
     token: u64,
-    /// The fd itself was in the set already, by way of another source: this duplicate stands for it.
+    /// The fd itself was in the set already, by way of another source: this duplicate stands for
+    /// it.
     alias: Option<OwnedFd>,
 }
 
 /// The registrations of one file descriptor.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// The number and token of one of the registrations, so that most calls need no lock; 0 for none. Both
-    /// are written by the OS thread of the runtime that they name, and replaced only once it has gone: who
-    /// finds its own runtime's number finds its token too.
+    /// The number and token of one of the registrations, so that most calls need no lock; 0 for
+    /// none. Both are written by the OS thread of the runtime that they name, and replaced only
+    /// once it has gone: who finds its own runtime's number finds its token too.
     home: AtomicU64,
     home_token: AtomicU64,
     registrations: Mutex<Vec<Registration>>,
@@ -211,7 +212,8 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// What epoll_ctl(2) says: `EBADF` for a closed fd, `ENOSPC` where the user's watches are used up.
+    /// What epoll_ctl(2) says: `EBADF` for a closed fd, `ENOSPC` where the user's watches are used
+    /// up.
     #[cold]
     pub(crate) fn register<'a>(
         &self,
@@ -254,8 +256,8 @@ impl Source {
         Ok(reactor.entry(token).expect("the entry was made above"))
     }
 
-    /// Drops all registrations; the caller closes the fd or hands it on. `here` is the reactor of the
-    /// calling OS thread, if it has one; `closes` says that the fd is closed next.
+    /// Drops all registrations; the caller closes the fd or hands it on. `here` is the reactor of
+    /// the calling OS thread, if it has one; `closes` says that the fd is closed next.
     pub(crate) fn deregister(&mut self, fd: BorrowedFd<'_>, here: Option<&Reactor>, closes: bool) {
         *self.home.get_mut() = 0;
         let registrations = self
@@ -265,7 +267,8 @@ impl Source {
         // Closing the last fd of a description takes it out of every set (epoll(7), Q6).
         let leave = !closes || *self.shared.get_mut();
         for registration in std::mem::take(registrations) {
-            // A runtime that has gone took its set along; that of a forking parent is not ours to change.
+            // A runtime that has gone took its set along; that of a forking parent is not ours to
+            // change.
             let Some(reactor) = registration
                 .reactor
                 .upgrade()
@@ -273,7 +276,8 @@ impl Source {
             else {
                 continue;
             };
-            // An fd that somebody closed behind our back is no longer in the set: that is no error here.
+            // An fd that somebody closed behind our back is no longer in the set: that is no error
+            // here.
             let _ = match &registration.alias {
                 Some(alias) => reactor.epoll.delete(alias.as_fd()),
                 None if leave => reactor.epoll.delete(fd),

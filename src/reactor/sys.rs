@@ -1,5 +1,5 @@
-//! The reactor's system calls that can run out of something; its unit tests put `sys_with_faults.rs` in
-//! their place.
+//! The reactor's system calls that can run out of something; its unit tests put
+//! `sys_with_faults.rs` in their place.
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -1,5 +1,5 @@
-//! `sys.rs` as unit tests see it: the same calls, of which a test can make the k-th fail. It stands in for a
-//! machine that runs out of file descriptors or watches.
+//! `sys.rs` as unit tests see it: the same calls, of which a test can make the k-th fail. It stands
+//! in for a machine that runs out of file descriptors or watches.
 
 #[path = "sys.rs"]
 mod real;

@@ -5,8 +5,8 @@ use std::os::unix::net::UnixStream;
 
 use super::*;
 
-/// Behaviour 47: the k-th failure of epoll_create1, eventfd and epoll_ctl, for each k, is an error, and what
-/// comes after works.
+/// Behaviour 47: the k-th failure of epoll_create1, eventfd and epoll_ctl, for each k, is an error,
+/// and what comes after works.
 #[test]
 fn every_failing_call_is_an_error_and_the_rest_works() {
     let (mut near, far) = UnixStream::pair().unwrap();
@@ -39,7 +39,8 @@ fn every_failing_call_is_an_error_and_the_rest_works() {
     assert!(entry.is_ready(Direction::Read));
 }
 
-/// Where the number of the first registration is taken, an alias stands for it; its failure is an error too.
+/// Where the number of the first registration is taken, an alias stands for it; its failure is an
+/// error too.
 #[test]
 fn a_failing_alias_leaves_no_entry_behind() {
     let (_near, far) = UnixStream::pair().unwrap();

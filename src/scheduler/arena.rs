@@ -1,5 +1,5 @@
-//! Where records lie: chunks that are handed out record by record and reused, and that outlive their
-//! runtime as long as a handle refers to one of their records.
+//! Where records lie: chunks that are handed out record by record and reused, and that outlive
+//! their runtime as long as a handle refers to one of their records.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
@@ -7,8 +7,8 @@ use std::ptr;
 use super::record::Details;
 use super::{Record, State};
 
-/// Records of the first chunk; each further one has twice as many, up to `MOST_RECORDS`, so that the records
-/// of many threads lie side by side.
+/// Records of the first chunk; each further one has twice as many, up to `MOST_RECORDS`, so that
+/// the records of many threads lie side by side.
 const FIRST_RECORDS: usize = 64;
 const MOST_RECORDS: usize = 8192;
 
@@ -20,7 +20,8 @@ pub(crate) struct Chunk {
     details: Box<[Details]>,
     /// The arena that hands them out; null once it has gone.
     arena: Cell<*const Arena>,
-    /// Once the arena has gone: how many records handles still refer to. The last of them frees the chunk.
+    /// Once the arena has gone: how many records handles still refer to. The last of them frees the
+    /// chunk.
     held: Cell<usize>,
 }
 
@@ -60,7 +61,8 @@ impl Arena {
 
     #[cold]
     fn grow(&self) {
-        // SAFETY: the arena is used by one OS thread, and the vector is borrowed for this statement only.
+        // SAFETY: the arena is used by one OS thread, and the vector is borrowed for this statement
+        // only.
         let chunks = unsafe { (*self.chunks.get()).len() };
         let count = (FIRST_RECORDS << chunks.min(16)).min(MOST_RECORDS);
         let chunk = Box::into_raw(Box::<Chunk>::new_uninit()).cast::<Chunk>();
@@ -91,8 +93,8 @@ impl Arena {
     ///
     /// # Safety
     ///
-    /// The caller owns one counted reference to `record` and does not use it afterwards. Where the record's
-    /// arena lives, it is `self`.
+    /// The caller owns one counted reference to `record` and does not use it afterwards. Where the
+    /// record's arena lives, it is `self`.
     #[inline]
     pub(crate) unsafe fn release(&self, record: *const Record) {
         // SAFETY: the caller's reference keeps the record.

@@ -55,8 +55,8 @@ pub struct Reason {
 }
 
 impl Reason {
-    /// A wait that only green threads of this runtime can end, with what the thread does meanwhile as a
-    /// participle: `Reason::new("waiting for a free seat")`.
+    /// A wait that only green threads of this runtime can end, with what the thread does meanwhile
+    /// as a participle: `Reason::new("waiting for a free seat")`.
     #[must_use]
     pub const fn new(what: &'static str) -> Self {
         Self {
@@ -67,8 +67,8 @@ impl Reason {
         }
     }
 
-    /// Names the object that is waited for: its kind, with the space or sign that stands before the number,
-    /// and its number.
+    /// Names the object that is waited for: its kind, with the space or sign that stands before the
+    /// number, and its number.
     #[must_use]
     pub const fn on(self, kind: &'static str, object: u64) -> Self {
         Self {
@@ -113,9 +113,9 @@ pub(crate) mod flag {
 /// The room for a result that needs no allocation: a `thread::Result` of three words' payload.
 pub(crate) const RESULT_WORDS: usize = 4;
 
-/// The record of one green thread: one cache line, which is all that a switch reads and writes, so that a
-/// ring of a hundred thousand is walked line by line. The rest lies apart, in its `Details`, to which it
-/// dereferences. Every field is a cell: nothing is borrowed across a switch (rule 5).
+/// The record of one green thread: one cache line, which is all that a switch reads and writes, so
+/// that a ring of a hundred thousand is walked line by line. The rest lies apart, in its `Details`,
+/// to which it dereferences. Every field is a cell: nothing is borrowed across a switch (rule 5).
 #[repr(C, align(64))]
 pub(crate) struct Record {
     /// Its neighbours in the run queue's ring; meaningless unless `state` is `Ready`.
@@ -130,12 +130,13 @@ pub(crate) struct Record {
     pub(crate) token: Cell<bool>,
     /// Whether the result lies in `result` (or in a box that `result` points to).
     pub(crate) has_result: Cell<bool>,
-    /// Whether it has a name or a public handle: most have neither, and their details are left alone.
+    /// Whether it has a name or a public handle: most have neither, and their details are left
+    /// alone.
     adorned: Cell<bool>,
     /// Unique in the process, new for each green thread that the record serves: its generation.
     pub(crate) id: Cell<u64>,
-    /// The stack it owns; `None` for the main green thread, which runs on the OS thread's own, and once
-    /// the stack has been given back.
+    /// The stack it owns; `None` for the main green thread, which runs on the OS thread's own, and
+    /// once the stack has been given back.
     pub(crate) stack: Cell<Option<NonNull<Slot>>>,
     /// What is touched at spawn, join and in reports; it lies in the record's own chunk.
     details: *const Details,
@@ -248,7 +249,8 @@ impl Record {
         drop(unsafe { self.name.get().replace(name) });
     }
 
-    /// Looks at the public handle that was made for this green thread, if one was. `f` does not replace it.
+    /// Looks at the public handle that was made for this green thread, if one was. `f` does not
+    /// replace it.
     #[inline]
     pub(crate) fn with_handle<R>(
         &self,

@@ -1,5 +1,5 @@
-//! The run queue: an intrusive ring whose head is the running thread. A yield only advances the head; what
-//! becomes ready is linked in before it, so the order is first in, first out.
+//! The run queue: an intrusive ring whose head is the running thread. A yield only advances the
+//! head; what becomes ready is linked in before it, so the order is first in, first out.
 
 use std::cell::Cell;
 use std::ptr;
@@ -63,7 +63,8 @@ impl RunQueue {
         unsafe { link(record, last, head) };
     }
 
-    /// Unlinks `record`. If it was the head, the thread behind it becomes the head; null if it was alone.
+    /// Unlinks `record`. If it was the head, the thread behind it becomes the head; null if it was
+    /// alone.
     ///
     /// # Safety
     ///
@@ -87,12 +88,13 @@ impl RunQueue {
         }
     }
 
-    /// Takes the head out and puts `successor` in its place in the ring, which is the last; the thread behind
-    /// becomes the head. As a push and a remove, in fewer steps.
+    /// Takes the head out and puts `successor` in its place in the ring, which is the last; the
+    /// thread behind becomes the head. As a push and a remove, in fewer steps.
     ///
     /// # Safety
     ///
-    /// The ring is not empty; `successor` is live, is in no ring, and stays live until it is removed.
+    /// The ring is not empty; `successor` is live, is in no ring, and stays live until it is
+    /// removed.
     #[inline]
     pub(crate) unsafe fn replace_head(&self, successor: *const Record) {
         let head = self.head.get();

@@ -1,5 +1,5 @@
-//! Timers ordered by (deadline, sequence). It reads no clock: what is set by a length of time is stamped at
-//! the next `stamp`, so a timed wait that ends before costs two list operations.
+//! Timers ordered by (deadline, sequence). It reads no clock: what is set by a length of time is
+//! stamped at the next `stamp`, so a timed wait that ends before costs two list operations.
 
 use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomPinned;
@@ -7,7 +7,8 @@ use std::ptr;
 
 use super::Record;
 
-/// Children of a heap node: four keys share a cache line or two, and the heap is half as deep as with two.
+/// Children of a heap node: four keys share a cache line or two, and the heap is half as deep as
+/// with two.
 const ARITY: usize = 4;
 
 /// The heap gives memory back when it is a quarter full, but keeps this much.
@@ -103,8 +104,8 @@ impl Timers {
     ///
     /// # Safety
     ///
-    /// `node` is not set, stays where it is until it has fired or is cancelled, and its record lives until
-    /// then.
+    /// `node` is not set, stays where it is until it has fired or is cancelled, and its record
+    /// lives until then.
     pub(crate) unsafe fn set_at(&self, node: &TimerNode, deadline: u64) {
         let entry = Entry {
             deadline,

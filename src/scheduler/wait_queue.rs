@@ -1,5 +1,5 @@
-//! The one list of waiters: nodes on the waiters' own stacks, first in, first out. Joins, sources and
-//! `park::WaitQueue` are made of it.
+//! The one list of waiters: nodes on the waiters' own stacks, first in, first out. Joins, sources
+//! and `park::WaitQueue` are made of it.
 
 use std::cell::Cell;
 use std::marker::PhantomPinned;
@@ -7,8 +7,8 @@ use std::ptr;
 
 use super::{Record, State};
 
-/// One green thread's place in a wait queue. It lies on the stack of the thread that waits, and its drop
-/// takes it out of the queue however the wait ended.
+/// One green thread's place in a wait queue. It lies on the stack of the thread that waits, and its
+/// drop takes it out of the queue however the wait ended.
 pub(crate) struct WaitNode {
     prev: Cell<*const WaitNode>,
     next: Cell<*const WaitNode>,
@@ -88,8 +88,8 @@ impl Links {
     ///
     /// # Safety
     ///
-    /// `node` is in no queue, stays where it is until it is unlinked, and is unlinked before this queue
-    /// moves or is dropped.
+    /// `node` is in no queue, stays where it is until it is unlinked, and is unlinked before this
+    /// queue moves or is dropped.
     #[inline]
     pub(crate) unsafe fn push(&self, node: &WaitNode) {
         let tail = self.tail.replace(node);
@@ -103,8 +103,8 @@ impl Links {
         }
     }
 
-    /// Who waits the longest; null when nobody does. A thread that was leaked in its wait, since it could not
-    /// be unwound, is passed over for good.
+    /// Who waits the longest; null when nobody does. A thread that was leaked in its wait, since it
+    /// could not be unwound, is passed over for good.
     #[inline]
     pub(crate) fn first(&self) -> *const Record {
         loop {

@@ -1,5 +1,6 @@
-//! Guard pages: the page at the limit of each stack that faults when a stack overflows.
-//! Lightweight guards (Linux 6.13) where they are proven to work, `mprotect` elsewhere. Called by `slab` before a slot is first handed out.
+//! Guard pages: the page at the limit of each stack that faults when a stack overflows. Lightweight
+//! guards (Linux 6.13) where they are proven to work, `mprotect` elsewhere. Called by `slab` before
+//! a slot is first handed out.
 
 use super::sys;
 use std::io;
@@ -7,17 +8,21 @@ use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-/// `MADV_GUARD_INSTALL` of linux/mman.h, which libc does not name everywhere: the pages fault, the mapping stays in one piece.
+/// `MADV_GUARD_INSTALL` of linux/mman.h, which libc does not name everywhere: the pages fault, the
+/// mapping stays in one piece.
 const GUARD_INSTALL: libc::c_int = 102;
 
-/// How many guards one system call installs: measured, a guard costs 0.9 µs alone, 0.55 µs from 16 in one call on.
+/// How many guards one system call installs: measured, a guard costs 0.9 µs alone, 0.55 µs from 16
+/// in one call on.
 pub(super) const BATCH: usize = 64;
 
-/// Makes the first pages of up to `count` slots guards, `stride` bytes apart from `first` on, and says how many it made: at least one.
+/// Makes the first pages of up to `count` slots guards, `stride` bytes apart from `first` on, and
+/// says how many it made: at least one.
 ///
 /// # Errors
 ///
-/// Not even the first slot could be guarded. `vm.max_map_count` is the usual cause where `mprotect` has to be used: it splits the mapping in two at each guard.
+/// Not even the first slot could be guarded. `vm.max_map_count` is the usual cause where `mprotect`
+/// has to be used: it splits the mapping in two at each guard.
 ///
 /// # Safety
 ///
@@ -48,7 +53,8 @@ pub(super) unsafe fn install(first: *mut u8, stride: usize, count: usize) -> io:
     }
 }
 
-/// Installs lightweight guards, all in one system call if the kernel can, and says how many there are.
+/// Installs lightweight guards, all in one system call if the kernel can, and says how many there
+/// are.
 ///
 /// # Safety
 ///
@@ -68,7 +74,8 @@ unsafe fn install_lightweight(first: *mut u8, stride: usize, count: usize) -> us
         range.iov_len = page;
     }
 
-    // Advice for many ranges at once is young (Linux 6.13, and not in every sandbox): where it is unknown they go one by one.
+    // Advice for many ranges at once is young (Linux 6.13, and not in every sandbox): where it is
+    // unknown they go one by one.
     if !ONE_BY_ONE.load(Ordering::Relaxed) {
         // SAFETY: forwarded from the caller; the pages hold nothing.
         match unsafe { sys::advise_each(&ranges[..count], GUARD_INSTALL) } {
@@ -107,7 +114,8 @@ fn lightweight_guards_work() -> bool {
     work
 }
 
-/// Guards a page and lets the kernel read from it: an emulator that answers 0 to advice it does not know is found out.
+/// Guards a page and lets the kernel read from it: an emulator that answers 0 to advice it does not
+/// know is found out.
 fn probe() -> io::Result<bool> {
     let page = sys::map(sys::page_size())?;
     // SAFETY: the page was mapped above and holds nothing.
@@ -122,7 +130,8 @@ fn probe() -> io::Result<bool> {
     work
 }
 
-/// Whether the byte at `address` cannot be read: whether the kernel refuses to write it into a pipe with EFAULT.
+/// Whether the byte at `address` cannot be read: whether the kernel refuses to write it into a pipe
+/// with EFAULT.
 pub(super) fn faults(address: *const u8) -> io::Result<bool> {
     let (_reader, writer) = io::pipe()?;
     // SAFETY: the kernel reads one byte, or refuses where there is none.

@@ -1,5 +1,7 @@
-//! Stacks: pooled, guarded, coloured, trimmed. Green threads and coroutines run on them; this module knows neither.
-//! [`Pool::acquire`] hands a [`Stack`] out and dropping it gives it back, both without a system call once the pool is warm.
+//! Stacks: pooled, guarded, coloured, trimmed. Green threads and coroutines run on them; this
+//! module knows neither.
+//! [`Pool::acquire`] hands a [`Stack`] out and dropping it gives it back, both without a system
+//! call once the pool is warm.
 
 mod size;
 mod slab;
@@ -28,7 +30,8 @@ use std::ptr::NonNull;
 
 /// A guarded stack, out of its pool until it is dropped. One pointer wide.
 ///
-/// It is dropped by whoever runs after the last switch away from it, never by an execution that stands on it.
+/// It is dropped by whoever runs after the last switch away from it, never by an execution that
+/// stands on it.
 pub(crate) struct Stack(NonNull<Slot>);
 
 /// Who runs on a stack, for the overflow report.
@@ -36,7 +39,8 @@ pub(crate) struct Stack(NonNull<Slot>);
 pub(crate) struct Owner {
     /// Handed to `describe`.
     pub(crate) data: *const (),
-    /// Writes who it is, as `green thread "name" (#7, spawned at src/main.rs:10:5)`. It is called in a signal handler: it may neither allocate nor lock.
+    /// Writes who it is, as `green thread "name" (#7, spawned at src/main.rs:10:5)`. It is called
+    /// in a signal handler: it may neither allocate nor lock.
     pub(crate) describe: unsafe fn(*const (), &mut dyn fmt::Write) -> fmt::Result,
 }
 
@@ -53,7 +57,8 @@ impl Stack {
         self.slot().limit
     }
 
-    /// Lets go of the stack without giving it back. [`Stack::from_raw`] takes it up again; until then the slab stays mapped.
+    /// Lets go of the stack without giving it back. [`Stack::from_raw`] takes it up again; until
+    /// then the slab stays mapped.
     #[inline]
     pub(crate) fn into_raw(self) -> NonNull<Slot> {
         let slot = self.0;
@@ -75,13 +80,15 @@ impl Stack {
     ///
     /// # Safety
     ///
-    /// For that long `owner.describe(owner.data, …)` may be called at any moment, from a signal handler.
+    /// For that long `owner.describe(owner.data, …)` may be called at any moment, from a signal
+    /// handler.
     #[inline]
     pub(crate) unsafe fn set_owner(&self, owner: Owner) {
         self.slot().owner.set(Some(owner));
     }
 
-    /// How many bytes were ever used since the stack was last trimmed, in whole pages, colour included.
+    /// How many bytes were ever used since the stack was last trimmed, in whole pages, colour
+    /// included.
     pub(crate) fn high_water(&self) -> usize {
         watermark::high_water(self.slot())
     }
@@ -136,7 +143,8 @@ fn come_home(slab: NonNull<Slab>) {
     unsafe { Slab::unmap_if_idle(slab) };
 }
 
-// SAFETY: the stack has a guard page below it (invariant 37) and at least 16 KiB of usable memory, and lives until the `Stack` is dropped.
+// SAFETY: the stack has a guard page below it (invariant 37) and at least 16 KiB of usable memory,
+// and lives until the `Stack` is dropped.
 unsafe impl corosensei::stack::Stack for Stack {
     #[inline]
     fn base(&self) -> StackPointer {

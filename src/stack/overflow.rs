@@ -1,7 +1,9 @@
-//! The report of a stack overflow: a handler of SIGSEGV and SIGBUS that recognises our guard pages by their address, says who overflowed and how to give it more, and aborts.
-//! Any other fault goes to the handler that was there before. Called by the pool before the first stack is used.
+//! The report of a stack overflow: a handler of SIGSEGV and SIGBUS that recognises our guard pages
+//! by their address, says who overflowed and how to give it more, and aborts. Any other fault goes
+//! to the handler that was there before. Called by the pool before the first stack is used.
 //!
-//! A large frame does not jump over the guard: rustc probes every page of it, and so do C compilers when told to.
+//! A large frame does not jump over the guard: rustc probes every page of it, and so do C compilers
+//! when told to.
 
 use super::slab::{self, Slot};
 use super::{Owner, signal_stack};
@@ -13,7 +15,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Once, OnceLock};
 
-/// The signals that a touched guard page raises: SIGSEGV on Linux, and SIGBUS where an emulator or another kernel says so.
+/// The signals that a touched guard page raises: SIGSEGV on Linux, and SIGBUS where an emulator or
+/// another kernel says so.
 const SIGNALS: [libc::c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
 
 /// The actions that were there before, in the order of `SIGNALS`; set before our handler can run.
@@ -25,7 +28,8 @@ type InfoHandler = unsafe extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut 
 /// A handler that only wants the signal's number.
 type PlainHandler = unsafe extern "C" fn(libc::c_int);
 
-/// Lets overflows of this OS thread's stacks be reported: once a process installs the handler, once an OS thread an alternate stack. Further calls do nothing.
+/// Lets overflows of this OS thread's stacks be reported: once a process installs the handler, once
+/// an OS thread an alternate stack. Further calls do nothing.
 ///
 /// # Errors
 ///
@@ -45,7 +49,8 @@ pub(crate) fn install_overflow_handler() -> io::Result<()> {
         for (signal, previous) in SIGNALS.into_iter().zip(&PREVIOUS) {
             let before = exchange_action(signal, None);
             let _ = previous.set(before);
-            // Whatever else the previous handler was promised still holds when it is called from ours.
+            // Whatever else the previous handler was promised still holds when it is called from
+            // ours.
             let mut ours = before;
             let handler: InfoHandler = on_fault;
             ours.sa_sigaction = handler as libc::sighandler_t;
@@ -63,13 +68,15 @@ fn exchange_action(signal: libc::c_int, new: Option<&libc::sigaction>) -> libc::
     // SAFETY: all-zero bytes are a valid sigaction: the default action.
     let mut before: libc::sigaction = unsafe { mem::zeroed() };
     let new = new.map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: both pointers are null or valid, and handlers installed here are async-signal-safe. It fails only for signals that cannot be handled.
+    // SAFETY: both pointers are null or valid, and handlers installed here are async-signal-safe.
+    // It fails only for signals that cannot be handled.
     let result = unsafe { libc::sigaction(signal, new, &raw mut before) };
     debug_assert_eq!(result, 0, "sigaction: {}", io::Error::last_os_error());
     before
 }
 
-/// Handles a fault. Everything it calls is async-signal-safe: no allocation, no lock, no lazy thread-local.
+/// Handles a fault. Everything it calls is async-signal-safe: no allocation, no lock, no lazy
+/// thread-local.
 ///
 /// # Safety
 ///
@@ -111,7 +118,8 @@ unsafe fn pass_on(
         return;
     };
     match previous.sa_sigaction {
-        // A fault cannot be ignored: the kernel ends the process all the same. When this handler returns, the fault happens again.
+        // A fault cannot be ignored: the kernel ends the process all the same. When this handler
+        // returns, the fault happens again.
         libc::SIG_IGN if !is_fault => {}
         libc::SIG_DFL | libc::SIG_IGN => {
             // SAFETY: all-zero bytes are a valid sigaction: the default action.
@@ -162,7 +170,8 @@ fn report(slot: &Slot) -> ! {
 fn describe(slot: &Slot, text: &mut Text) -> fmt::Result {
     text.write_str("greenlit: stack overflow in ")?;
     match slot.owner.get() {
-        // SAFETY: whoever set the owner promised that it can be described until the stack goes back.
+        // SAFETY: whoever set the owner promised that it can be described until the stack goes
+        // back.
         Some(Owner { data, describe }) => unsafe { describe(data, text) }?,
         None => text.write_str("a coroutine")?,
     }

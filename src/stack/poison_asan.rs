@@ -1,5 +1,5 @@
-//! What AddressSanitizer must be told about stacks that are used again.
-//! Frames that never return leave their red zones poisoned behind, and the next user of the stack would be blamed for them.
+//! What AddressSanitizer must be told about stacks that are used again. Frames that never return
+//! leave their red zones poisoned behind, and the next user of the stack would be blamed for them.
 
 use super::slab::Slot;
 use super::watermark;
@@ -11,8 +11,10 @@ unsafe extern "C" {
 
 /// Says that no frame is left on the stack of `slot` below `to`.
 pub(super) fn clear(slot: &Slot, to: *mut u8) {
-    // Frames leave poison only where they have been. The shadow of a whole terabyte would not fit in memory.
+    // Frames leave poison only where they have been. The shadow of a whole terabyte would not fit
+    // in memory.
     let from = watermark::lowest_resident(slot).min(to);
-    // SAFETY: the range is mapped memory of a stack on which nobody runs; only its shadow is written.
+    // SAFETY: the range is mapped memory of a stack on which nobody runs; only its shadow is
+    // written.
     unsafe { __asan_unpoison_memory_region(from, to.addr() - from.addr()) };
 }

@@ -1,5 +1,5 @@
-//! The pool of stacks of an OS thread: a warm free list for each size class, last in, first out, over slabs that grow as needed.
-//! Called by whoever starts a green thread or a coroutine.
+//! The pool of stacks of an OS thread: a warm free list for each size class, last in, first out,
+//! over slabs that grow as needed. Called by whoever starts a green thread or a coroutine.
 
 use super::size::{CLASSES, SizeClass};
 use super::slab::{FIRST_SLOTS, Slab, Slot};
@@ -28,14 +28,16 @@ pub(crate) struct Pool {
 pub(super) struct FreeList {
     /// The slot that came back last; the others hang from it.
     first: Cell<Option<NonNull<Slot>>>,
-    /// All slabs of the class, oldest first; only the newest may have slots that were never handed out.
+    /// All slabs of the class, oldest first; only the newest may have slots that were never handed
+    /// out.
     slabs: RefCell<Vec<NonNull<Slab>>>,
 }
 
 impl Pool {
     /// The pool of this OS thread.
     pub(crate) fn current() -> Rc<Pool> {
-        // While the OS thread ends its pool may be gone; a stack that is needed even then gets a pool of its own.
+        // While the OS thread ends its pool may be gone; a stack that is needed even then gets a
+        // pool of its own.
         POOL.try_with(Rc::clone).unwrap_or_else(|_| Pool::new())
     }
 
@@ -50,7 +52,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// No stack is free and the kernel refuses a new one: the address space, the commit limit or `vm.max_map_count` is used up. What was out stays usable, and the next call tries again.
+    /// No stack is free and the kernel refuses a new one: the address space, the commit limit or
+    /// `vm.max_map_count` is used up. What was out stays usable, and the next call tries again.
     #[inline]
     pub(crate) fn acquire(&self, class: SizeClass) -> io::Result<Stack> {
         let list = &self.lists[class.index()];
@@ -58,7 +61,8 @@ impl Pool {
             Some(slot) => slot,
             None => list.grow(class)?,
         };
-        // SAFETY: the slot came out of the list or was just made, so nobody else has it (invariant 35).
+        // SAFETY: the slot came out of the list or was just made, so nobody else has it (invariant
+        // 35).
         Ok(unsafe { Stack::from_raw(slot) })
     }
 }
@@ -108,7 +112,8 @@ impl FreeList {
 
 impl Drop for FreeList {
     fn drop(&mut self) {
-        // Slabs whose slots are all here go with the pool; the last slot to come home takes the others along.
+        // Slabs whose slots are all here go with the pool; the last slot to come home takes the
+        // others along.
         let slabs = self.slabs.take();
         for slab in &slabs {
             // SAFETY: the pool's slabs are alive while the pool is (invariant 36).

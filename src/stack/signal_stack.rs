@@ -7,7 +7,8 @@ use std::io;
 use std::mem;
 use std::ptr::{self, NonNull};
 
-/// Room for the overflow report beyond the signal's frame. std's alternate stacks (8 KiB, or what the signal's frame needs) do not hold it in debug builds.
+/// Room for the overflow report beyond the signal's frame. std's alternate stacks (8 KiB, or what
+/// the signal's frame needs) do not hold it in debug builds.
 const REPORT_BYTES: usize = 32 * 1024;
 
 /// The size of a signal's frame where the kernel does not tell.
@@ -85,7 +86,8 @@ impl SignalStack {
 
 impl Drop for SignalStack {
     fn drop(&mut self) {
-        // Somebody else's, installed since, stays. std disables whatever is installed before it ends a thread of its own.
+        // Somebody else's, installed since, stays. std disables whatever is installed before it
+        // ends a thread of its own.
         if let Ok(installed) = current()
             && installed.ss_sp == self.start.as_ptr().cast()
         {

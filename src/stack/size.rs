@@ -8,13 +8,16 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Slots begin below the end of their room by up to this much, so that the tops of stacks use differing cache sets.
+/// Slots begin below the end of their room by up to this much, so that the tops of stacks use
+/// differing cache sets.
 pub(super) const COLOUR_BYTES: usize = 2048;
 
-/// A signal may arrive at the deepest point: its frame is 3.4 KiB on CPUs with AVX-512, less on others.
+/// A signal may arrive at the deepest point: its frame is 3.4 KiB on CPUs with AVX-512, less on
+/// others.
 const SIGNAL_FRAME_BYTES: usize = 4096;
 
-/// A green thread that finds nothing runnable takes the reactor's turn on its own stack, however deep it stands.
+/// A green thread that finds nothing runnable takes the reactor's turn on its own stack, however
+/// deep it stands.
 const TURN_BYTES: usize = 4096;
 
 /// What a slot holds besides its guard page and what the user may use.
@@ -29,7 +32,8 @@ const LEAST_SHIFT: u32 = 15;
 /// The largest slot as a power of two: 1 TiB, which a 47-bit address space still holds a few of.
 const MOST_SHIFT: u32 = if usize::BITS == 64 { 40 } else { 30 };
 
-/// The default slot, 256 KiB: its page tables cost half a KiB a thread, and a panic with a backtrace (22 KiB) fits debug builds too.
+/// The default slot, 256 KiB: its page tables cost half a KiB a thread, and a panic with a
+/// backtrace (22 KiB) fits debug builds too.
 const DEFAULT_SLOT_BYTES: usize = 256 * 1024;
 
 /// How many size classes there are.
@@ -85,7 +89,8 @@ impl SizeClass {
     }
 }
 
-/// How many bytes a stack offers where nobody asked for a size; the environment variable `RUST_MIN_STACK` raises it.
+/// How many bytes a stack offers where nobody asked for a size; the environment variable
+/// `RUST_MIN_STACK` raises it.
 ///
 /// The environment is read once a process, as std does.
 pub(crate) fn default_size() -> usize {

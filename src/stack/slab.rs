@@ -1,5 +1,6 @@
-//! A slab: one mapping cut into equal slots, with the slots' records off the stacks, and the list of this OS thread's slabs.
-//! Called by the pool, which hands the slots out, and by the overflow report, which looks a fault's address up.
+//! A slab: one mapping cut into equal slots, with the slots' records off the stacks, and the list
+//! of this OS thread's slabs. Called by the pool, which hands the slots out, and by the overflow
+//! report, which looks a fault's address up.
 //!
 //! ```text
 //! low addresses                                                                        high addresses
@@ -25,11 +26,13 @@ const COLOUR_STEP: usize = 64;
 /// A slab reserves at most this much, unless a single slot is larger.
 const MOST_SLAB_BYTES: usize = 1 << 30;
 
-/// The first slab of a class has this many slots: few programs with one coroutine want a large reservation.
+/// The first slab of a class has this many slots: few programs with one coroutine want a large
+/// reservation.
 pub(super) const FIRST_SLOTS: usize = 16;
 
 thread_local! {
-    /// The newest slab of this OS thread; the others hang from it. Without initialiser and destructor, so that a signal handler may read it.
+    /// The newest slab of this OS thread; the others hang from it. Without initialiser and
+    /// destructor, so that a signal handler may read it.
     static NEWEST: Cell<Option<NonNull<Slab>>> = const { Cell::new(None) };
 }
 
@@ -112,7 +115,8 @@ impl Slab {
                 Err(error) => return Err(refused(slot_bytes, &error)),
             }
         };
-        // Huge pages would make a megabyte resident for a thread that needs a page. MAP_STACK says the same from Linux 6.7 on, and where this is refused there are no huge pages.
+        // Huge pages would make a megabyte resident for a thread that needs a page. MAP_STACK says
+        // the same from Linux 6.7 on, and where this is refused there are no huge pages.
         // SAFETY: the range was mapped above; the advice discards nothing.
         let _ =
             unsafe { sys::advise(start.as_ptr(), capacity * slot_bytes, libc::MADV_NOHUGEPAGE) };
@@ -139,7 +143,8 @@ impl Slab {
         self.capacity
     }
 
-    /// Makes a slot that was never used: guard, record, watermark. `None` if all slots have been made.
+    /// Makes a slot that was never used: guard, record, watermark. `None` if all slots have been
+    /// made.
     ///
     /// # Errors
     ///
@@ -152,7 +157,8 @@ impl Slab {
         let slot_bytes = self.class.slot_bytes();
         let bottom = self.start.as_ptr().wrapping_add(index * slot_bytes);
         if self.guarded.get() == index {
-            // SAFETY: the slots from `index` on lie in this slab's mapping and were never handed out.
+            // SAFETY: the slots from `index` on lie in this slab's mapping and were never handed
+            // out.
             let guarded = unsafe { guard::install(bottom, slot_bytes, self.capacity - index) }?;
             self.guarded.set(index + guarded);
         }
@@ -208,7 +214,8 @@ impl Slab {
             return;
         }
         forget(slab);
-        // SAFETY: Slab::map leaked this box, and no slot is out that could lead here again (invariant 36).
+        // SAFETY: Slab::map leaked this box, and no slot is out that could lead here again
+        // (invariant 36).
         drop(unsafe { Box::from_raw(slab.as_ptr()) });
     }
 }
@@ -269,7 +276,8 @@ fn forget(slab: NonNull<Slab>) {
     compiler_fence(Ordering::Release);
 }
 
-/// Allocates the records of a slab, none of them initialised: their pages become resident as slots are made.
+/// Allocates the records of a slab, none of them initialised: their pages become resident as slots
+/// are made.
 fn allocate_table(capacity: usize) -> NonNull<Slot> {
     let layout = table_layout(capacity);
     // SAFETY: a slab has at least one slot, so the layout is not empty.

@@ -1,5 +1,6 @@
-//! The system calls that map, guard, measure and trim stacks, each turned into an [`io::Result`] and nothing more.
-//! Called by `slab`, `guard`, `watermark` and `signal_stack`. Unit tests see `sys_with_faults.rs` in its place, which can make the k-th call fail.
+//! The system calls that map, guard, measure and trim stacks, each turned into an [`io::Result`]
+//! and nothing more. Called by `slab`, `guard`, `watermark` and `signal_stack`. Unit tests see
+//! `sys_with_faults.rs` in its place, which can make the k-th call fail.
 
 use std::io;
 use std::ptr::{self, NonNull};
@@ -22,7 +23,8 @@ pub(in crate::stack) fn page_size() -> usize {
     bytes
 }
 
-/// Reserves `bytes` of zeroed private memory, of which nothing is resident and nothing counts against the commit limit.
+/// Reserves `bytes` of zeroed private memory, of which nothing is resident and nothing counts
+/// against the commit limit.
 pub(in crate::stack) fn map(bytes: usize) -> io::Result<NonNull<u8>> {
     // SAFETY: a new anonymous mapping at an address that the kernel chooses overlaps nothing.
     let start = unsafe {
@@ -57,7 +59,8 @@ pub(in crate::stack) unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
 ///
 /// # Safety
 ///
-/// The range belongs to a mapping of [`map`], and nobody relies on contents that the advice discards.
+/// The range belongs to a mapping of [`map`], and nobody relies on contents that the advice
+/// discards.
 pub(in crate::stack) unsafe fn advise(
     start: *mut u8,
     bytes: usize,
@@ -70,7 +73,8 @@ pub(in crate::stack) unsafe fn advise(
     }
 }
 
-/// Gives the kernel `advice` about many ranges in one call, and says for how many bytes it was taken.
+/// Gives the kernel `advice` about many ranges in one call, and says for how many bytes it was
+/// taken.
 ///
 /// # Safety
 ///
@@ -87,7 +91,8 @@ pub(in crate::stack) unsafe fn advise_each(
     if process < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel reads `ranges.len()` entries; the ranges themselves are the caller's promise.
+    // SAFETY: the kernel reads `ranges.len()` entries; the ranges themselves are the caller's
+    // promise.
     let advised = unsafe {
         libc::syscall(
             libc::SYS_process_madvise,
@@ -120,7 +125,8 @@ pub(in crate::stack) unsafe fn protect(start: *mut u8, bytes: usize) -> io::Resu
 
 /// Writes for each page from `start` on whether it is resident (lowest bit set) into `pages`.
 pub(in crate::stack) fn residency(start: *mut u8, pages: &mut [u8]) -> io::Result<()> {
-    // SAFETY: the kernel writes one byte a page into `pages` and only looks at page tables for the range.
+    // SAFETY: the kernel writes one byte a page into `pages` and only looks at page tables for the
+    // range.
     let result =
         unsafe { libc::mincore(start.cast(), pages.len() * page_size(), pages.as_mut_ptr()) };
     match result {

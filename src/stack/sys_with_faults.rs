@@ -28,7 +28,8 @@ pub(in crate::stack) fn take_back_failure() -> bool {
     COUNTDOWN.replace(-1) >= 0
 }
 
-/// Lets all advice and protection on this OS thread fail with ENOMEM, as where there are too many mappings, or no longer.
+/// Lets all advice and protection on this OS thread fail with ENOMEM, as where there are too many
+/// mappings, or no longer.
 pub(in crate::stack) fn refuse_pages(refused: bool) {
     PAGES_REFUSED.set(refused);
 }

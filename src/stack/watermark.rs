@@ -1,21 +1,26 @@
-//! How deep a stack was used: a watermark in a page that is resident anyway tells in a few instructions whether the kernel need be asked at all.
-//! What lies deeper than is worth keeping goes back to the kernel. Called when a stack goes back to its pool, and by [`Stack::trim`](super::Stack::trim).
+//! How deep a stack was used: a watermark in a page that is resident anyway tells in a few
+//! instructions whether the kernel need be asked at all. What lies deeper than is worth keeping
+//! goes back to the kernel. Called when a stack goes back to its pool, and by
+//! [`Stack::trim`](super::Stack::trim).
 
 use super::slab::Slot;
 use super::{poison, sys};
 use std::env;
 use std::sync::OnceLock;
 
-/// A stack that was used no deeper than this stays as it is: pages that the next thread on it would fault in again. Four pages are a guess between a page (most threads) and the 22 KiB of a panic.
+/// A stack that was used no deeper than this stays as it is: pages that the next thread on it would
+/// fault in again. Four pages are a guess between a page (most threads) and the 22 KiB of a panic.
 pub(super) const KEEP_BYTES: usize = 16 * 1024;
 
-/// Below a suspended execution's stack pointer compilers may use this much (the red zone of the System V ABI).
+/// Below a suspended execution's stack pointer compilers may use this much (the red zone of the
+/// System V ABI).
 const RED_ZONE_BYTES: usize = 128;
 
 /// Marks memory that no frame was written to; its bytes spell `greenlit`.
 const WORD: u64 = u64::from_be_bytes(*b"greenlit");
 
-/// One cache line of a stack. A frame may leave holes where it was never written, but hardly four so placed.
+/// One cache line of a stack. A frame may leave holes where it was never written, but hardly four
+/// so placed.
 #[repr(C, align(64))]
 pub(super) struct Line([Mark; 4]);
 
@@ -32,7 +37,8 @@ struct Mark {
 /// Never intact: stands in for the watermark where the real one must not be read.
 static ALWAYS_REACHED: Line = Line([Mark { word: 0, _space: 0 }; 4]);
 
-/// Puts the watermark of `slot` into the page at `page`: into its lowest line, which frames reach last.
+/// Puts the watermark of `slot` into the page at `page`: into its lowest line, which frames reach
+/// last.
 ///
 /// # Safety
 ///
@@ -60,13 +66,15 @@ pub(super) unsafe fn is_intact(slot: &Slot) -> bool {
     let line = slot.watermark.get();
     let mut differing = 0;
     for index in 0..4 {
-        // SAFETY: the line lies in the slot's stack, which is mapped (invariant 36), or is a static.
+        // SAFETY: the line lies in the slot's stack, which is mapped (invariant 36), or is a
+        // static.
         differing |= unsafe { word(line, index).read_volatile() } ^ WORD;
     }
     differing == 0
 }
 
-/// Gives back what a stack was used deeper than is worth keeping, and marks it anew. For a stack whose watermark was reached.
+/// Gives back what a stack was used deeper than is worth keeping, and marks it anew. For a stack
+/// whose watermark was reached.
 ///
 /// # Safety
 ///
@@ -84,18 +92,21 @@ pub(super) unsafe fn settle(slot: &Slot) {
         unsafe { place(slot, keep) };
         return;
     }
-    // A mark that was reached although nothing below its page was touched goes a page lower: in the same place it would ask the kernel after every such use.
+    // A mark that was reached although nothing below its page was touched goes a page lower: in the
+    // same place it would ask the kernel after every such use.
     let marked = slot.watermark.get().cast::<u8>();
     let lower = if reached == marked { page } else { 0 };
     // SAFETY: likewise; the page is not below the limit.
     unsafe { place(slot, reached.wrapping_sub(lower).max(slot.limit)) };
 }
 
-/// Gives back the pages that lie wholly below what an execution suspended at `stack_pointer` can still use.
+/// Gives back the pages that lie wholly below what an execution suspended at `stack_pointer` can
+/// still use.
 ///
 /// # Safety
 ///
-/// The execution that uses the slot's stack is suspended, and `stack_pointer` is where its frames end.
+/// The execution that uses the slot's stack is suspended, and `stack_pointer` is where its frames
+/// end.
 pub(super) unsafe fn trim(slot: &Slot, stack_pointer: *mut u8) {
     // The lowest page that stays keeps room for a watermark below all that is live.
     let page = sys::page_size();
@@ -116,9 +127,11 @@ pub(super) unsafe fn trim(slot: &Slot, stack_pointer: *mut u8) {
     }
     // SAFETY: the range ends below the red zone of the suspended execution.
     let discarded = unsafe { discard(lowest, cut) };
-    // A mark deeper than a pooled stack may stay would hide that depth from `settle`; the mark that was reached stays then.
+    // A mark deeper than a pooled stack may stay would hide that depth from `settle`; the mark that
+    // was reached stays then.
     if discarded && cut >= keep_line(slot) {
-        // SAFETY: the line at `cut` ends at or below `live` plus its own size, which is below the red zone.
+        // SAFETY: the line at `cut` ends at or below `live` plus its own size, which is below the
+        // red zone.
         unsafe { place(slot, cut) };
     }
 }
@@ -159,13 +172,15 @@ pub(super) fn lowest_resident(slot: &Slot) -> *mut u8 {
     lowest
 }
 
-/// Gives the pages of a range back to the kernel, and says whether it took them. A refusal costs memory and nothing else.
+/// Gives the pages of a range back to the kernel, and says whether it took them. A refusal costs
+/// memory and nothing else.
 ///
 /// # Safety
 ///
 /// The range is page-aligned, belongs to one slot's stack, and nothing in it is live.
 unsafe fn discard(from: *mut u8, to: *mut u8) -> bool {
-    // MADV_FREE costs more (5.3 against 4.0 µs for 11 pages) and leaves the pages in the process's RSS until memory runs short.
+    // MADV_FREE costs more (5.3 against 4.0 µs for 11 pages) and leaves the pages in the process's
+    // RSS until memory runs short.
     // SAFETY: forwarded from the caller; the guard page lies below the range, and would survive.
     unsafe { sys::advise(from, to.addr() - from.addr(), libc::MADV_DONTNEED) }.is_ok()
 }
@@ -176,7 +191,9 @@ fn word(line: *const Line, index: usize) -> *const u64 {
     line.cast::<Mark>().wrapping_add(index).cast()
 }
 
-/// Whether the process runs under valgrind, whose memcheck holds all memory below the stack pointer of a stack for gone: reading a watermark there would be reported. Then none is placed, and each release asks the kernel.
+/// Whether the process runs under valgrind, whose memcheck holds all memory below the stack pointer
+/// of a stack for gone: reading a watermark there would be reported. Then none is placed, and each
+/// release asks the kernel.
 fn memcheck_watches() -> bool {
     /// The answer of the first call.
     static WATCHES: OnceLock<bool> = OnceLock::new();

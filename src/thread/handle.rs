@@ -1,5 +1,5 @@
-//! `Thread` and `ThreadId`: a green thread as others know it. The handle is `Send`, may outlive the thread
-//! and its runtime, and unparks from any OS thread.
+//! `Thread` and `ThreadId`: a green thread as others know it. The handle is `Send`, may outlive the
+//! thread and its runtime, and unparks from any OS thread.
 
 use std::any::Any;
 use std::fmt;
@@ -10,7 +10,8 @@ use super::YieldError;
 use crate::park::{Core, Limit, Mailbox, Mask};
 use crate::scheduler::{Reason, Record, State, Wakers};
 
-/// A handle to a green thread, or, outside a runtime, to an OS thread. Clones refer to the same thread.
+/// A handle to a green thread, or, outside a runtime, to an OS thread. Clones refer to the same
+/// thread.
 #[derive(Clone)]
 pub struct Thread {
     inner: Arc<Inner>,
@@ -35,17 +36,19 @@ struct Inner {
 enum Home {
     Green {
         number: u64,
-        /// The record's address: followed only on the runtime's OS thread, while its number is this one.
+        /// The record's address: followed only on the runtime's OS thread, while its number is this
+        /// one.
         record: usize,
-        /// Set by unparks from other OS threads, taken by `park`; those from its own use the record's.
+        /// Set by unparks from other OS threads, taken by `park`; those from its own use the
+        /// record's.
         token: AtomicBool,
         mailbox: Arc<Mailbox>,
     },
     Os(std::thread::Thread),
 }
 
-/// The handle of the calling green thread; outside a runtime, and in a tracing subscriber, that of the OS
-/// thread.
+/// The handle of the calling green thread; outside a runtime, and in a tracing subscriber, that of
+/// the OS thread.
 #[must_use]
 pub fn current() -> Thread {
     match Core::current() {
@@ -110,8 +113,8 @@ impl Thread {
         self.inner.name.as_deref()
     }
 
-    /// Ends the thread's [`park`](super::park), or its next one if it is not parked. From any OS thread;
-    /// does nothing once the thread has ended.
+    /// Ends the thread's [`park`](super::park), or its next one if it is not parked. From any OS
+    /// thread; does nothing once the thread has ended.
     pub fn unpark(&self) {
         match &self.inner.home {
             Home::Os(thread) => thread.unpark(),

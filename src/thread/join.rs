@@ -1,5 +1,5 @@
-//! `JoinHandle`, and where a result lies between the end of a thread and its join: in the record, or in a
-//! box where it is too large for that.
+//! `JoinHandle`, and where a result lies between the end of a thread and its join: in the record,
+//! or in a box where it is too large for that.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -16,7 +16,8 @@ use crate::scheduler::{Reason, Record, State, WaitNode, arena};
 
 /// An owned permission to wait for the end of a green thread and take its result.
 ///
-/// Dropping it detaches the thread. It stays on its OS thread, as everything of a green thread does:
+/// Dropping it detaches the thread. It stays on its OS thread, as everything of a green thread
+/// does:
 ///
 /// ```compile_fail
 /// fn assert_send<T: Send>() {}
@@ -53,13 +54,13 @@ impl<T> JoinHandle<T> {
         unsafe { self.record.as_ref() }
     }
 
-    /// Waits for the green thread to end, and returns what its closure did: `Err` holds the payload of a
-    /// panic, or a private payload where the thread was cancelled.
+    /// Waits for the green thread to end, and returns what its closure did: `Err` holds the payload
+    /// of a panic, or a private payload where the thread was cancelled.
     ///
     /// # Panics
     ///
-    /// If a green thread joins itself. In the main green thread, where every green thread is parked and
-    /// nothing can wake one: a deadlock.
+    /// If a green thread joins itself. In the main green thread, where every green thread is parked
+    /// and nothing can wake one: a deadlock.
     ///
     /// # Errors
     ///
@@ -67,15 +68,16 @@ impl<T> JoinHandle<T> {
     ///
     /// # Cancellation
     ///
-    /// A cancelled green thread unwinds from here, and detaches the thread that it waited for. If it
-    /// unwinds already, it waits.
+    /// A cancelled green thread unwinds from here, and detaches the thread that it waited for. If
+    /// it unwinds already, it waits.
     #[track_caller]
     #[inline]
     pub fn join(self) -> Result<T> {
         if self.record().state.get() != State::Done {
             self.wait();
         }
-        // SAFETY: the thread has ended, and this handle, which goes with the call, takes its result.
+        // SAFETY: the thread has ended, and this handle, which goes with the call, takes its
+        // result.
         unsafe { take(self.record()) }.unwrap_or_else(|| Err(Box::new(Cancelled { number: 0 })))
     }
 
@@ -95,8 +97,8 @@ impl<T> JoinHandle<T> {
             return;
         }
         let node = WaitNode::new(core.running());
-        // SAFETY: invariant 43: the node is pinned to this frame and unlinked by its drop; the queue lies
-        // in a record that the handle keeps.
+        // SAFETY: invariant 43: the node is pinned to this frame and unlinked by its drop; the
+        // queue lies in a record that the handle keeps.
         unsafe { record.joiners.push(&node) };
         let reason = Reason::new("joining").on("green thread #", record.id.get());
         if unwinding
@@ -139,8 +141,8 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// Leaves a thread's result for its handle, or drops it where there is none. Called on the thread's own
-/// stack.
+/// Leaves a thread's result for its handle, or drops it where there is none. Called on the thread's
+/// own stack.
 ///
 /// # Safety
 ///

@@ -1,5 +1,5 @@
-//! std::thread's shape for green threads: `spawn`, `Builder`, `JoinHandle`, `Thread`, `yield_now`, `park`,
-//! `sleep`. Outside a runtime each call does what std's does to the OS thread.
+//! std::thread's shape for green threads: `spawn`, `Builder`, `JoinHandle`, `Thread`, `yield_now`,
+//! `park`, `sleep`. Outside a runtime each call does what std's does to the OS thread.
 
 mod spawn;
 mod join;
@@ -18,10 +18,11 @@ use crate::clock::{self, Instant};
 use crate::park::{Core, Limit, Mask, refuse_in_child};
 use crate::scheduler::{Reason, Wakers};
 
-/// Gives the CPU to the other green threads that can run; they run in the order in which they became ready.
+/// Gives the CPU to the other green threads that can run; they run in the order in which they
+/// became ready.
 ///
-/// With no other ready thread it returns at once. I/O and timers are served meanwhile, on a budget, so a
-/// loop that yields starves neither. Outside a runtime it is [`std::thread::yield_now`].
+/// With no other ready thread it returns at once. I/O and timers are served meanwhile, on a budget,
+/// so a loop that yields starves neither. Outside a runtime it is [`std::thread::yield_now`].
 ///
 /// # Cancellation
 ///
@@ -48,12 +49,13 @@ pub fn yield_now() {
     }
 }
 
-/// Gives the CPU to one certain green thread that can run; the caller goes to the end of the run queue.
+/// Gives the CPU to one certain green thread that can run; the caller goes to the end of the run
+/// queue.
 ///
 /// # Errors
 ///
-/// Where `target` cannot run: it waits, has ended, is the caller, or does not belong to the runtime that
-/// the caller runs in. Nothing has happened then.
+/// Where `target` cannot run: it waits, has ended, is the caller, or does not belong to the runtime
+/// that the caller runs in. Nothing has happened then.
 ///
 /// # Cancellation
 ///
@@ -109,12 +111,13 @@ impl fmt::Display for YieldError {
 
 impl std::error::Error for YieldError {}
 
-/// Blocks until somebody calls [`Thread::unpark`] on this thread's handle, or has called it since the last
-/// park. As with std's it may return early; callers check their condition in a loop.
+/// Blocks until somebody calls [`Thread::unpark`] on this thread's handle, or has called it since
+/// the last park. As with std's it may return early; callers check their condition in a loop.
 ///
 /// # Panics
 ///
-/// In the main green thread, where every green thread is parked and nothing can wake one: a deadlock.
+/// In the main green thread, where every green thread is parked and nothing can wake one: a
+/// deadlock.
 ///
 /// # Cancellation
 ///
@@ -141,8 +144,8 @@ pub fn park() {
     }
 }
 
-/// As [`park`], but not longer than `timeout`. The time starts at the next look at the clock, at most about
-/// 100 µs after the call, so a park that is ended first does not read it.
+/// As [`park`], but not longer than `timeout`. The time starts at the next look at the clock, at
+/// most about 100 µs after the call, so a park that is ended first does not read it.
 ///
 /// # Cancellation
 ///
@@ -157,7 +160,8 @@ pub fn park_timeout(timeout: Duration) {
     }
 }
 
-/// Blocks for at least `duration`, counted from the call. A duration past the clock's end never ends.
+/// Blocks for at least `duration`, counted from the call. A duration past the clock's end never
+/// ends.
 ///
 /// # Cancellation
 ///

@@ -10,14 +10,15 @@ use crate::scheduler::Record;
 use crate::scheduler::record::flag;
 use crate::stack::SizeClass;
 
-/// Closures that are larger, or aligned to more, are boxed, so that a spawn touches one page of the new stack
-/// and a small stack holds any.
+/// Closures that are larger, or aligned to more, are boxed, so that a spawn touches one page of the
+/// new stack and a small stack holds any.
 const LARGEST_IN_PLACE: usize = 1024;
 
 /// Spawns a green thread that runs `f`, after those that are ready already.
 ///
-/// Neither the closure nor its result has to be `Send`: green threads stay on their OS thread. A handle
-/// that is dropped detaches the thread; at the end of the run it is cancelled if it has not ended.
+/// Neither the closure nor its result has to be `Send`: green threads stay on their OS thread. A
+/// handle that is dropped detaches the thread; at the end of the run it is cancelled if it has not
+/// ended.
 ///
 /// # Panics
 ///
@@ -103,8 +104,8 @@ impl Builder {
     /// # Errors
     ///
     /// `InvalidInput` for a stack size that cannot be served; `WouldBlock` where the runtime's
-    /// `max_threads` live already; `Unsupported` outside a runtime; what mmap(2) and its kin say where no
-    /// stack can be made, with the remedy.
+    /// `max_threads` live already; `Unsupported` outside a runtime; what mmap(2) and its kin say
+    /// where no stack can be made, with the remedy.
     #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
@@ -161,8 +162,8 @@ where
     let base = stack.base();
     let gap = (base.addr() - size_of::<F>()) % align + size_of::<F>();
     let top = base.wrapping_sub(gap);
-    // SAFETY: `top` lies at most 1,024 bytes and one alignment below the base of a stack of at least
-    // 16 KiB that nobody uses, and is aligned for `F`.
+    // SAFETY: `top` lies at most 1,024 bytes and one alignment below the base of a stack of at
+    // least 16 KiB that nobody uses, and is aligned for `F`.
     unsafe { top.cast::<F>().write(f) };
     let spawn = Spawn {
         stack,
@@ -172,8 +173,8 @@ where
         name,
         spawned_at,
     };
-    // SAFETY: `root` reads the closure once, never returns and catches what unwinds; `'static` bounds let
-    // the closure live as long as its thread.
+    // SAFETY: `root` reads the closure once, never returns and catches what unwinds; `'static`
+    // bounds let the closure live as long as its thread.
     let record = unsafe { core.spawn(spawn) };
     // SAFETY: `spawn` counted one reference for this handle, and the thread's result is a `T`.
     Ok(unsafe { JoinHandle::new(record) })
@@ -200,8 +201,8 @@ fn full() -> io::Error {
 ///
 /// # Safety
 ///
-/// It is entered by a switch from another thread of the current runtime, with `data` pointing at the
-/// closure, which nobody else reads.
+/// It is entered by a switch from another thread of the current runtime, with `data` pointing at
+/// the closure, which nobody else reads.
 unsafe extern "C" fn root<F, T>(dead: *mut (), data: *mut ()) -> !
 where
     F: FnOnce() -> T,
@@ -228,8 +229,8 @@ where
     F: FnOnce() -> T,
 {
     let result = if record.has(flag::CANCELLED) {
-        // Cancelled before it ran: its closure is dropped by an unwinding, as it would be later on, so that
-        // blocking calls in its destructors know that they must not start one.
+        // Cancelled before it ran: its closure is dropped by an unwinding, as it would be later on,
+        // so that blocking calls in its destructors know that they must not start one.
         catch_unwind(AssertUnwindSafe(|| {
             let _dropped = f;
             resume_unwind(Box::new(Cancelled {

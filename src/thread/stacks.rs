@@ -6,9 +6,9 @@ use crate::park::Core;
 use crate::scheduler::{Record, State};
 use crate::stack::Stack;
 
-/// The most bytes that the calling green thread has had on its stack, in whole pages; counted since its
-/// stack was last trimmed, so a pooled stack may show what its last user needed. `None` for the main green
-/// thread and outside a runtime, where the stack is the OS thread's own.
+/// The most bytes that the calling green thread has had on its stack, in whole pages; counted since
+/// its stack was last trimmed, so a pooled stack may show what its last user needed. `None` for the
+/// main green thread and outside a runtime, where the stack is the OS thread's own.
 ///
 /// It costs a system call (mincore(2)). Use it to choose a
 /// [`stack_size`](crate::thread::Builder::stack_size).
@@ -29,12 +29,12 @@ pub fn stack_high_water() -> Option<usize> {
     with_stack(record, Stack::high_water)
 }
 
-/// Gives the memory back to the kernel that parked green threads of this runtime once used on their stacks
-/// and have left. Returns how many stacks were looked at.
+/// Gives the memory back to the kernel that parked green threads of this runtime once used on their
+/// stacks and have left. Returns how many stacks were looked at.
 ///
-/// A stack that goes back to the pool is trimmed anyway; this is for threads that worked deeply and now
-/// wait for long. It costs one system call (madvise(2)) a parked thread, so call it seldom. A thread that is
-/// parked inside a coroutine is passed over.
+/// A stack that goes back to the pool is trimmed anyway; this is for threads that worked deeply and
+/// now wait for long. It costs one system call (madvise(2)) a parked thread, so call it seldom. A
+/// thread that is parked inside a coroutine is passed over.
 ///
 /// # Examples
 ///
@@ -74,8 +74,8 @@ pub fn trim_stacks() -> usize {
 
 /// Looks at the stack that a record owns.
 fn with_stack<R>(record: &Record, f: impl FnOnce(&Stack) -> R) -> Option<R> {
-    // SAFETY: the record owns the stack, and goes on owning it: this second `Stack` is never dropped, and
-    // is gone before anybody could take the first.
+    // SAFETY: the record owns the stack, and goes on owning it: this second `Stack` is never
+    // dropped, and is gone before anybody could take the first.
     let stack = ManuallyDrop::new(unsafe { Stack::from_raw(record.stack.get()?) });
     Some(f(&stack))
 }

@@ -1,5 +1,6 @@
-//! A test in a process of its own: this same binary, started again for that test alone. For what kills the process when
-//! it goes wrong, forks, or changes or counts what all tests of a process share.
+//! A test in a process of its own: this same binary, started again for that test alone. For what
+//! kills the process when it goes wrong, forks, or changes or counts what all tests of a process
+//! share.
 
 use std::env;
 use std::process::{Command, Output};
@@ -15,8 +16,9 @@ pub(crate) fn is_alone() -> bool {
     env::var_os(ALONE).is_some()
 }
 
-/// Runs `body` in a process that was started for `test`, the caller. In the caller's own process the output is
-/// returned, once the process has ended well; in the other `None`, for there is nothing left to do.
+/// Runs `body` in a process that was started for `test`, the caller. In the caller's own process
+/// the output is returned, once the process has ended well; in the other `None`, for there is
+/// nothing left to do.
 pub(crate) fn alone(test: &str, body: fn()) -> Option<Output> {
     alone_as(&mut again(test), body)
 }

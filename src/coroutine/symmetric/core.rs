@@ -1,5 +1,5 @@
-//! A family from inside: its members, and the switch from one to another. Called by the `Family` and
-//! the `Switcher` beside it.
+//! A family from inside: its members, and the switch from one to another. Called by the `Family`
+//! and the `Switcher` beside it.
 
 use super::Switcher;
 use super::transfer::{Member, Transfer, YieldError, YieldErrorKind};
@@ -25,8 +25,9 @@ pub(super) struct Core<T: 'static> {
     pub(super) main: Record<T>,
     /// The members. It grows only, and is borrowed for single operations that call nobody.
     pub(super) records: RefCell<Vec<Rc<Record<T>>>>,
-    /// The value that passes: put there before a switch that brings [`News::Value`], and taken right
-    /// after it. It does not lie on the stack that is left: nothing may refer to that once it is over.
+    /// The value that passes: put there before a switch that brings [`News::Value`], and taken
+    /// right after it. It does not lie on the stack that is left: nothing may refer to that once it
+    /// is over.
     mail: Cell<MaybeUninit<T>>,
     /// The payload that passes with [`News::Panic`].
     payload: Cell<Option<Box<dyn Any + Send>>>,
@@ -267,8 +268,8 @@ impl<T> Record<T> {
         let stack = acquire(class, self.place.get())?;
         let (base, limit) = (stack.base(), stack.limit());
         let data = ptr::from_ref(self).cast_mut().cast();
-        // SAFETY: the stack is new, and kept until the record's `release`. The context is blank; the
-        // record is in an `Rc`, so it stays where it is, and outlives the execution.
+        // SAFETY: the stack is new, and kept until the record's `release`. The context is blank;
+        // the record is in an `Rc`, so it stays where it is, and outlives the execution.
         unsafe { arch::prepare(&self.context, base, limit, Self::enter, data) };
         self.stack.set(Some(stack));
         self.progress.set(Progress::Suspended);

@@ -19,10 +19,10 @@ use std::rc::Rc;
 
 /// Coroutines that yield to each other by name, and pass a `T` each time.
 ///
-/// Whoever calls [`Family::yield_to`] drives the family: it waits there until a member yields back to
-/// it, returns with it as the next, or panics. Members are [declared](Family::declare) before they
-/// are [defined](Family::define), so that their bodies can name each other. Nothing runs, and no
-/// stack is taken, before a member is first yielded to.
+/// Whoever calls [`Family::yield_to`] drives the family: it waits there until a member yields back
+/// to it, returns with it as the next, or panics. Members are [declared](Family::declare) before
+/// they are [defined](Family::define), so that their bodies can name each other. Nothing runs, and
+/// no stack is taken, before a member is first yielded to.
 ///
 /// Dropping the family unwinds the members that are suspended, in the reverse of the order in which
 /// they were declared, and drops the bodies of those that never began.
@@ -115,8 +115,8 @@ impl<T> Family<T> {
         Member::new(self.core.id, &raw const self.core.main)
     }
 
-    /// Drives the family: goes to a member, and returns when one goes to [`main`](Family::main), with
-    /// the value it brings.
+    /// Drives the family: goes to a member, and returns when one goes to [`main`](Family::main),
+    /// with the value it brings.
     ///
     /// # Panics
     ///
@@ -128,8 +128,8 @@ impl<T> Family<T> {
     ///
     /// # Cancellation
     ///
-    /// It does not park by itself. If a member parks and is cancelled there, the member unwinds, and
-    /// then the caller.
+    /// It does not park by itself. If a member parks and is cancelled there, the member unwinds,
+    /// and then the caller.
     pub fn yield_to(&self, transfer: impl Into<Transfer<T>>) -> Result<T, YieldError<T>> {
         let Transfer { to, value } = transfer.into();
         let core = &*self.core;
@@ -140,7 +140,8 @@ impl<T> Family<T> {
             Ok(target) => target,
             Err(kind) => return Err(YieldError::new(kind, value)),
         };
-        // SAFETY: `target` is suspended, says the function that found it, and main runs: the caller.
+        // SAFETY: `target` is suspended, says the function that found it, and main runs: the
+        // caller.
         match unsafe { core.go_with(value, &core.main, target) } {
             // SAFETY: the news are here.
             News::Value => Ok(unsafe { core.take_value() }),
@@ -213,8 +214,8 @@ impl<T> Switcher<T> {
         Self { record, ground }
     }
 
-    /// Goes straight to another member, or to [`main`](Switcher::main); returns when somebody goes to
-    /// this one, with the value they bring.
+    /// Goes straight to another member, or to [`main`](Switcher::main); returns when somebody goes
+    /// to this one, with the value they bring.
     ///
     /// If the family is dropped instead, it unwinds; see the [module](crate::coroutine).
     ///
@@ -226,8 +227,8 @@ impl<T> Switcher<T> {
     /// # Errors
     ///
     /// The target cannot be gone to; see [`YieldErrorKind`].
-    // Inlined, so that each place has a branch prediction of its own, and the returns of the one who
-    // is left are not mistaken for those of the one who goes on.
+    // Inlined, so that each place has a branch prediction of its own, and the returns of the one
+    // who is left are not mistaken for those of the one who goes on.
     #[inline(always)]
     #[track_caller]
     pub fn yield_to(&self, transfer: impl Into<Transfer<T>>) -> Result<T, YieldError<T>> {

@@ -7,8 +7,8 @@ use std::io;
 
 /// Names a coroutine of a [`Family`](super::Family), or whoever drives the family.
 ///
-/// It is a name only: it can be copied into the bodies of others before the coroutine has one, and it
-/// may outlive the family.
+/// It is a name only: it can be copied into the bodies of others before the coroutine has one, and
+/// it may outlive the family.
 pub struct Member<T: 'static = ()> {
     /// The family's number, which no other of this process has or had.
     pub(super) family: u64,
@@ -49,8 +49,8 @@ impl<T> fmt::Debug for Member<T> {
     }
 }
 
-/// Who is next, and what they get. Made by [`Member::with`]; where the value is `()` the member alone
-/// will do.
+/// Who is next, and what they get. Made by [`Member::with`]; where the value is `()` the member
+/// alone will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a transfer takes place when it is given to yield_to or returned by a body"]
 pub struct Transfer<T: 'static = ()> {

@@ -108,12 +108,14 @@ pub fn is_wait(call: &str) -> bool {
         })
 }
 
-/// Whether a wait of the reactor may sleep in the kernel: it has a timeout other than zero, or none.
+/// Whether a wait of the reactor may sleep in the kernel: it has a timeout other than zero, or
+/// none.
 pub fn may_sleep(wait: &str) -> bool {
     if wait.contains("epoll_pwait2") {
         return !wait.contains("{tv_sec=0, tv_nsec=0}");
     }
-    // `epoll_wait(3, [], 64, 0)`, `epoll_pwait(3, [], 64, 0, NULL, 8)`: what stands behind the list.
+    // `epoll_wait(3, [], 64, 0)`, `epoll_pwait(3, [], 64, 0, NULL, 8)`: what stands behind the
+    // list.
     let (_, behind) = wait.rsplit_once("], ").unwrap_or(("", wait));
     let timeout = behind.split(", ").nth(1).unwrap_or_default();
     timeout.split(')').next() != Some("0")

@@ -16,7 +16,8 @@ fn a_turn_blocks_only_when_nothing_can_run() {
     let idle = waits(between(&calls, "phase idle", "phase busy"));
     let busy = waits(between(&calls, "phase busy", "phase end"));
 
-    // Five naps of 20 ms, nothing else to do: each is a sleep in the kernel, and few turns are empty.
+    // Five naps of 20 ms, nothing else to do: each is a sleep in the kernel, and few turns are
+    // empty.
     let slept = idle.iter().filter(|wait| may_sleep(wait)).count();
     assert!(slept >= 5, "{slept} of 5 naps in the kernel: {idle:#?}");
     assert!(
@@ -56,8 +57,8 @@ fn echoes_over_fifty_connections_share_their_waits() {
     let most = 2 * echoes + 200 + 8 * connections;
     assert!((2 * echoes..=most).contains(&count), "{count} calls");
 
-    // Under strace a call takes so long that a poll is due after each, so the waits are counted in a
-    // run where nothing else is traced. The client is one thread that writes to all connections
+    // Under strace a call takes so long that a poll is due after each, so the waits are counted in
+    // a run where nothing else is traced. The client is one thread that writes to all connections
     // before it reads: five echoes share a wait at the least.
     let waits = echo(connections, rounds, "epoll_wait,epoll_pwait,epoll_pwait2").len();
     assert!((rounds / 2..=echoes / 5).contains(&waits), "{waits} waits");

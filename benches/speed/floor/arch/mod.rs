@@ -24,5 +24,6 @@ pub(super) struct Left {
     pc: *const (),
 }
 
-/// Makes a partner that switches back for ever, on a stack that ends at the given address, a multiple of 16.
+/// Makes a partner that switches back for ever, on a stack that ends at the given address, a
+/// multiple of 16.
 type Start = unsafe fn(*mut u8) -> Left;
