@@ -18,7 +18,7 @@ use crate::stack::{self, SizeClass};
 ///
 /// # Panics
 ///
-/// Inside another `run` on the same OS thread; where the runtime cannot be made (no file
+/// Inside another `run` on the same OS thread, or inside a coroutine; where the runtime cannot be made (no file
 /// descriptors left); with what `f` panics with; in a blocking call of `f` where every green thread
 /// is parked and nothing can wake one.
 ///

@@ -8,6 +8,7 @@ use super::{
 use crate::arch::Nested;
 use crate::stack::{SizeClass, Stack};
 use corosensei::CoroutineResult;
+use corosensei::stack::STACK_ALIGNMENT;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::error::Error;
@@ -201,7 +202,7 @@ impl<In, Yield, Return> Coroutine<In, Yield, Return> {
         F: FnOnce(&Suspender<In, Yield>, In) -> Return + 'static,
     {
         let stack = acquire(class, place)?;
-        if size_of::<F>() > LARGEST_CLOSURE_ON_STACK {
+        if size_of::<F>() > LARGEST_CLOSURE_ON_STACK || align_of::<F>() > STACK_ALIGNMENT {
             let f = Box::new(f);
             return Ok(Self::on_stack(stack, move |suspender: &_, input| {
                 f(suspender, input)

@@ -2,6 +2,7 @@
 //! it.
 
 mod source;
+mod ready;
 mod accept;
 mod outside;
 

@@ -35,7 +35,11 @@ pub(super) fn repeat<R>(
     }
 }
 
-fn wait(fd: BorrowedFd<'_>, direction: Direction, deadline: Option<Instant>) -> io::Result<()> {
+pub(super) fn wait(
+    fd: BorrowedFd<'_>,
+    direction: Direction,
+    deadline: Option<Instant>,
+) -> io::Result<()> {
     loop {
         let timeout = match deadline {
             None => PollTimeout::NONE,

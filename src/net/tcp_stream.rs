@@ -286,7 +286,12 @@ impl From<std::net::TcpStream> for TcpStream {
             .write_timeout
             .set(stream.write_timeout().ok().flatten());
 
-        let source = Source::from_owned(stream, Kind::Stream);
+        // What only TCP has: other sockets may have come in here, and theirs are other rules.
+        let kind = match stream.nodelay() {
+            Ok(_) => Kind::Stream,
+            Err(_) => Kind::NonBlocking,
+        };
+        let source = Source::from_owned(stream, kind);
         source.set_shared();
         TcpStream {
             source,

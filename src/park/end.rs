@@ -10,8 +10,10 @@ use std::sync::atomic::{Ordering, fence};
 use tracing::{Level, event};
 
 use super::{Core, Limit, Mask, fork};
+use crate::arch;
 use crate::scheduler::record::flag;
 use crate::scheduler::{Reason, Record, State, Wakers};
+use crate::stack;
 
 /// Cancels that the end of a run delivers without any thread's ending, before it gives up.
 const MOST_CANCELS: u32 = 10_000;
@@ -30,6 +32,11 @@ impl Core {
         assert!(
             Self::here().is_none(),
             "run: this OS thread is already running a runtime"
+        );
+        // A coroutine's body could be suspended in the middle of the run, and continued by others.
+        assert!(
+            !stack::holds(arch::stack_pointer()),
+            "run: called inside a coroutine or a green thread; call it outside"
         );
         assert!(
             self.reactor.shared().is_ours(),

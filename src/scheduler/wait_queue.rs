@@ -103,6 +103,23 @@ impl Links {
         }
     }
 
+    /// Links `node` in as the first: for a waiter that has had its turn, and keeps its place.
+    ///
+    /// # Safety
+    ///
+    /// As for `push`.
+    pub(crate) unsafe fn push_first(&self, node: &WaitNode) {
+        let head = self.head.replace(node);
+        node.prev.set(ptr::null());
+        node.next.set(head);
+        node.queue.set(self);
+        match head.is_null() {
+            true => self.tail.set(node),
+            // SAFETY: invariant 43: a linked node lives.
+            false => unsafe { (*head).prev.set(node) },
+        }
+    }
+
     /// Who waits the longest; null when nobody does. A thread that was leaked in its wait, since it
     /// could not be unwound, is passed over for good.
     #[inline]

@@ -28,6 +28,11 @@ use std::fmt;
 use std::mem;
 use std::ptr::NonNull;
 
+/// Whether `address` lies in one of this OS thread's pooled stacks.
+pub(crate) fn holds(address: *const u8) -> bool {
+    slab::slot_around(address.addr()).is_some()
+}
+
 /// A guarded stack, out of its pool until it is dropped. One pointer wide.
 ///
 /// It is dropped by whoever runs after the last switch away from it, never by an execution that

@@ -181,7 +181,8 @@ fn describe(slot: &Slot, text: &mut Text) -> fmt::Result {
         slot.class().usable()
     )?;
     text.write_str(
-        "help: give it more with thread::Builder::stack_size, Runtime::builder().stack_size or RUST_MIN_STACK\n",
+        "help: give it more with thread::Builder::stack_size, Runtime::builder().stack_size, \
+         a coroutine's with_stack_size or RUST_MIN_STACK\n",
     )
 }
 
@@ -275,7 +276,8 @@ mod tests {
             let usable = class().usable();
             let report = format!(
                 "greenlit: stack overflow in green thread \"deep\" (#7): its stack of {usable} bytes is used up\n\
-                 help: give it more with thread::Builder::stack_size, Runtime::builder().stack_size or RUST_MIN_STACK\n"
+                 help: give it more with thread::Builder::stack_size, Runtime::builder().stack_size, \
+                 a coroutine's with_stack_size or RUST_MIN_STACK\n"
             );
             assert!(text.contains(&report), "{role}: {text}");
             assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{role}");

@@ -238,6 +238,13 @@ impl Drop for Slab {
 
 /// The slot of this OS thread whose guard page `address` lies in. Safe to call in a signal handler.
 pub(super) fn slot_guarded_at(address: usize) -> Option<NonNull<Slot>> {
+    let (slot, offset) = slot_around(address)?;
+    (offset < sys::page_size()).then_some(slot)
+}
+
+/// The slot of this OS thread that `address` lies in, and how far above its low end. Safe to call in
+/// a signal handler.
+pub(super) fn slot_around(address: usize) -> Option<(NonNull<Slot>, usize)> {
     let mut next = NEWEST.get();
     while let Some(slab) = next {
         // SAFETY: slabs in this OS thread's list are alive (invariant 39).
@@ -245,9 +252,9 @@ pub(super) fn slot_guarded_at(address: usize) -> Option<NonNull<Slot>> {
         let offset = address.wrapping_sub(slab.start.as_ptr().addr());
         let index = offset / slab.class.slot_bytes();
         if index < slab.made.get() {
-            let in_guard = offset % slab.class.slot_bytes() < sys::page_size();
             // SAFETY: `index` is below `made`, which is at most the table's length.
-            return in_guard.then(|| unsafe { slab.table.add(index) });
+            let slot = unsafe { slab.table.add(index) };
+            return Some((slot, offset % slab.class.slot_bytes()));
         }
         next = slab.older.get();
     }
