@@ -119,12 +119,15 @@ impl Core {
                 self.unpark(record);
             }
         }
-        self.last_turn.set(now);
-        if at_most != Timeout::Zero {
+        if at_most == Timeout::Zero {
+            // From its end: a turn that is slow by itself must not make the next one due.
+            now = clock::now();
+        } else {
             // Whoever runs now may run for long: look at the clock soon.
             self.quota.set(FIRST_QUOTA);
             self.budget.set(FIRST_QUOTA);
         }
+        self.last_turn.set(now);
         if traced() {
             self.trace_turn(turn.events, fired);
         }
