@@ -10,7 +10,7 @@ use std::path::Path;
 fn a_turn_blocks_only_when_nothing_can_run() {
     let trace = trace_file("turns");
     let program = Path::new(env!("CARGO_BIN_EXE_turns"));
-    let output = run(&mut under_strace(program, "all", &trace));
+    let output = run(&mut under_strace(program, &trace));
     assert!(output.status.success(), "{output:?}");
     let calls = calls(&trace);
     let idle = waits(between(&calls, "phase idle", "phase busy"));
@@ -41,34 +41,32 @@ fn a_turn_blocks_only_when_nothing_can_run() {
 #[test]
 fn an_echo_over_one_connection_is_read_write_and_a_wait() {
     let echoes = 2000;
-    let count = echo(1, echoes, "all").len();
+    let (waits, others) = echo(1, echoes);
     // Start, accept and end of the server: 200 calls.
-    let most = 3 * echoes + 200;
-    assert!((2 * echoes..=most).contains(&count), "{count} calls");
+    let most = 2 * echoes + 200;
+    assert!((2 * echoes..=most).contains(&others), "{others} calls");
+    assert!(waits <= echoes + 20, "{waits} waits for {echoes} echoes");
 }
 
 #[test]
 fn echoes_over_fifty_connections_share_their_waits() {
     let (connections, rounds) = (50, 100);
     let echoes = connections * rounds;
-    let calls = echo(connections, rounds, "all");
-    let count = calls.iter().filter(|call| !is_wait(call)).count();
+    let (waits, others) = echo(connections, rounds);
     // As above, and 8 calls to accept, register, find at its end and close each connection.
     let most = 2 * echoes + 200 + 8 * connections;
-    assert!((2 * echoes..=most).contains(&count), "{count} calls");
-
-    // Under strace a call takes so long that a poll is due after each, so the waits are counted in
-    // a run where nothing else is traced. The client is one thread that writes to all connections
-    // before it reads: five echoes share a wait at the least.
-    let waits = echo(connections, rounds, "epoll_wait,epoll_pwait,epoll_pwait2").len();
-    assert!((rounds / 2..=echoes / 5).contains(&waits), "{waits} waits");
+    assert!((2 * echoes..=most).contains(&others), "{others} calls");
+    // The client is one thread that writes to all connections before it reads: five echoes share a
+    // wait at the least.
+    assert!(waits <= echoes / 5, "{waits} waits for {echoes} echoes");
 }
 
-/// Sends 64 bytes over each of `connections` and reads them back, `rounds` times; returns those
-/// system calls of `echo_server`, from its start to its end, that `traced` names.
-fn echo(connections: usize, rounds: usize, traced: &str) -> Vec<String> {
+/// Sends 64 bytes over each of `connections` and reads them back, `rounds` times; returns how often
+/// `echo_server` waited in its life, and how many other system calls it made. Polls are left out:
+/// there is one each 100 µs at the most, which is rare, but for a server that strace slows down.
+fn echo(connections: usize, rounds: usize) -> (usize, usize) {
     let trace = trace_file(&format!("echo{connections}"));
-    let server = Server::start(under_strace(&example("echo_server"), traced, &trace));
+    let server = Server::start(under_strace(&example("echo_server"), &trace));
     let connect = |_| TcpStream::connect(server.address).expect("the server listens");
     let mut streams: Vec<_> = (0..connections).map(connect).collect();
     let message = [b'x'; 64];
@@ -84,7 +82,9 @@ fn echo(connections: usize, rounds: usize, traced: &str) -> Vec<String> {
     server.stop();
     let calls = calls(&trace);
     let _ = fs::remove_file(trace);
-    calls
+    let (waits, others): (Vec<_>, Vec<_>) = calls.iter().partition(|call| is_wait(call));
+    let slept = waits.iter().filter(|wait| may_sleep(wait)).count();
+    (slept, others.len())
 }
 
 /// The calls between two marks.
