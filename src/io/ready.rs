@@ -264,13 +264,13 @@ impl Wait<'_> {
     ) -> Outcome {
         let node = WaitNode::new(core.running());
         let waiters = entry.waiters(self.direction);
-        // SAFETY: invariant 43: the node is pinned to this frame and unlinked by its drop; the
-        // queue lies in an entry that stays with its source, which the caller borrows.
-        unsafe {
-            match self.keeps_place {
-                true => waiters.push_first(&node),
-                false => waiters.push(&node),
-            }
+        if self.keeps_place {
+            // SAFETY: invariant 43: the node is pinned to this frame and unlinked by its drop; the
+            // queue lies in an entry that stays with its source, which the caller borrows.
+            unsafe { waiters.push_first(&node) };
+        } else {
+            // SAFETY: as above.
+            unsafe { waiters.push(&node) };
         }
         let mut place = Place {
             core,
