@@ -124,6 +124,10 @@ impl<T: AsFd> Source<T> {
     /// # Errors
     ///
     /// What epoll_ctl(2) and poll(2) say, `EBADF` for a closed file descriptor.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled green thread unwinds from here; see [`Source`].
     pub fn wait_readable(&self) -> io::Result<()> {
         self.wait(Direction::Read, "waiting to read")
     }
@@ -133,17 +137,24 @@ impl<T: AsFd> Source<T> {
     /// # Errors
     ///
     /// As [`wait_readable`](Self::wait_readable).
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled green thread unwinds from here; see [`Source`].
     pub fn wait_writable(&self) -> io::Result<()> {
         self.wait(Direction::Write, "waiting to write")
     }
 
     /// Calls `op` until it returns something other than `WouldBlock`, and waits in between until a
-    /// read would not block. `op` must not block; what it returns first is
-    /// returned.
+    /// read would not block. `op` must not block the OS thread; what it returns first is returned.
     ///
     /// # Errors
     ///
     /// Those of `op`, and what epoll_ctl(2) says.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled green thread unwinds from here; see [`Source`].
     pub fn when_readable<R>(&self, op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.when_ready(Direction::Read, "waiting to read", op)
     }
@@ -153,6 +164,10 @@ impl<T: AsFd> Source<T> {
     /// # Errors
     ///
     /// Those of `op`, and what epoll_ctl(2) says.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled green thread unwinds from here; see [`Source`].
     pub fn when_writable<R>(&self, op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.when_ready(Direction::Write, "waiting to write", op)
     }

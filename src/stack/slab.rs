@@ -121,11 +121,16 @@ impl Slab {
         let _ =
             unsafe { sys::advise(start.as_ptr(), capacity * slot_bytes, libc::MADV_NOHUGEPAGE) };
 
+        let Some(table) = allocate_table(capacity) else {
+            // SAFETY: the range was mapped above, and nobody knows it yet.
+            unsafe { sys::unmap(start, capacity * slot_bytes) };
+            return Err(refused(slot_bytes, &io::ErrorKind::OutOfMemory.into()));
+        };
         let slab = NonNull::from(Box::leak(Box::new(Slab {
             start,
             class,
             capacity,
-            table: allocate_table(capacity),
+            table,
             made: Cell::new(0),
             guarded: Cell::new(0),
             list: Cell::new(Some(list)),
@@ -284,12 +289,12 @@ fn forget(slab: NonNull<Slab>) {
 }
 
 /// Allocates the records of a slab, none of them initialised: their pages become resident as slots
-/// are made.
-fn allocate_table(capacity: usize) -> NonNull<Slot> {
+/// are made. `None` where memory has run out.
+fn allocate_table(capacity: usize) -> Option<NonNull<Slot>> {
     let layout = table_layout(capacity);
     // SAFETY: a slab has at least one slot, so the layout is not empty.
     let table = unsafe { alloc::alloc(layout) };
-    NonNull::new(table.cast()).unwrap_or_else(|| alloc::handle_alloc_error(layout))
+    NonNull::new(table.cast())
 }
 
 /// How the records of a slab lie in memory.
