@@ -331,9 +331,7 @@ impl Core {
         let next = unsafe { &*self.run_queue.next(to) };
         // SAFETY: the same.
         let soon = unsafe { &*self.run_queue.next(next) };
-        let later = self.run_queue.next(soon);
-        // Switches to come will read that record and the top of that stack: by then they are here.
-        arch::prefetch(later.cast());
+        // A switch to come will read the top of that stack: by then its two lines are here.
         let top = soon.context.stack_pointer();
         arch::prefetch(top);
         arch::prefetch(top.wrapping_add(64));
