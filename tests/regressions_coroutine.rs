@@ -114,10 +114,10 @@ fn packets_that_came_together_are_all_read() {
     let flags = SockFlag::SOCK_CLOEXEC;
     let (near, far): (OwnedFd, OwnedFd) =
         socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
-    let mut near = TcpStream::from(near);
+    let mut near = TcpStream::from(near).try_clone().unwrap();
     let far = std::net::TcpStream::from(far);
     run(|| {
-        // The first read waits, so that the reactor knows the socket.
+        // A clone is what its original is. The first read waits, so that the reactor knows it.
         let reader = thread::spawn(move || {
             let mut lengths = [0; 3];
             for length in &mut lengths {

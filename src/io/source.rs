@@ -93,6 +93,11 @@ impl<T: AsFd> Source<T> {
         }
     }
 
+    /// What is known of it; true of each duplicate too.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// From now on the open file description has another file descriptor (rule 15).
     pub(crate) fn set_shared(&self) {
         self.registrations.set_shared();

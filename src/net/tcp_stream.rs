@@ -127,7 +127,7 @@ impl TcpStream {
     ///
     /// When no file descriptor is left.
     pub fn try_clone(&self) -> io::Result<TcpStream> {
-        let source = Source::from_owned(self.source.get_ref().try_clone()?, Kind::Stream);
+        let source = Source::from_owned(self.source.get_ref().try_clone()?, self.source.kind());
         source.set_shared();
         self.source.set_shared();
         Ok(TcpStream {

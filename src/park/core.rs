@@ -260,18 +260,12 @@ impl Core {
     /// Gives the CPU to the others that can run, and comes back after them.
     #[inline(always)]
     pub(crate) fn yield_now(&self) {
-        let running = self.running();
-        if self.tick() || running.flags.get() != 0 {
-            self.look_around(running);
-        }
-        let next = self.run_queue.next(running);
-        if !ptr::eq(next, running) {
-            // SAFETY: `next` is in the ring.
-            unsafe { self.switch_ready(running, next) };
-        }
+        self.before_yield();
+        self.yield_plain();
     }
 
     /// As `yield_now`, without a look at the clock or at a cancel.
+    #[inline(always)]
     pub(super) fn yield_plain(&self) {
         let running = self.running();
         let next = self.run_queue.next(running);
@@ -283,7 +277,7 @@ impl Core {
 
     /// What a yield does before it switches: it counts, serves, and looks for a cancel. Others may
     /// run.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn before_yield(&self) {
         let running = self.running();
         if self.tick() || running.flags.get() != 0 {
