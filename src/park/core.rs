@@ -143,18 +143,23 @@ impl Core {
     /// the scheduler finds itself outside the runtime. A panic in it ends there: it must not unwind
     /// from the middle of a switch. The panic hook has told it.
     pub(super) fn outside(&self, f: impl FnOnce()) {
-        let inside = CURRENT.replace(ptr::null());
-        let result = catch_unwind(AssertUnwindSafe(f));
-        if let Err(payload) = result {
+        if let Err(payload) = self.outside_caught(f) {
             // A payload may panic when it is dropped: that one is let go.
             if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
                 std::mem::forget(second);
             }
         }
+    }
+
+    /// As `outside`, for a caller who has a use for the result, or for the panic.
+    pub(super) fn outside_caught<R>(&self, f: impl FnOnce() -> R) -> std::thread::Result<R> {
+        let inside = CURRENT.replace(ptr::null());
+        let result = catch_unwind(AssertUnwindSafe(f));
         // In a child that was forked in there the runtime has ended.
         if !HERE.get().is_null() {
             CURRENT.set(inside);
         }
+        result
     }
 
     /// The record of the running green thread.

@@ -10,6 +10,7 @@ mod mailbox;
 mod spans;
 mod fork;
 mod queue;
+mod os_stack;
 
 pub use crate::scheduler::record::Reason;
 pub use queue::WaitQueue;
@@ -19,3 +20,4 @@ pub(crate) use door::{Limit, Mask, Outcome};
 pub(crate) use end::Cancelled;
 pub(crate) use fork::refuse_in_child;
 pub(crate) use mailbox::Mailbox;
+pub(crate) use os_stack::on_os_stack;

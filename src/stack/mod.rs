@@ -10,6 +10,7 @@ mod guard;
 mod watermark;
 mod overflow;
 mod signal_stack;
+mod os_stack;
 
 #[cfg_attr(greenlit_sanitize = "address", path = "poison_asan.rs")]
 mod poison;
@@ -17,6 +18,7 @@ mod poison;
 #[cfg_attr(test, path = "sys_with_faults.rs")]
 mod sys;
 
+pub(crate) use self::os_stack::os_stack;
 pub(crate) use self::overflow::install_overflow_handler;
 pub(crate) use self::pool::Pool;
 pub(crate) use self::size::{SizeClass, default_size};

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub use handle::{Thread, ThreadId, current};
 pub use join::JoinHandle;
 pub use spawn::{Builder, spawn};
-pub use stacks::{stack_high_water, trim_stacks};
+pub use stacks::{on_os_stack, stack_high_water, trim_stacks};
 
 use crate::clock::{self, Instant};
 use crate::park::{Core, Limit, Mask, refuse_in_child};

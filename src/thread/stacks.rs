@@ -2,7 +2,7 @@
 
 use std::mem::ManuallyDrop;
 
-use crate::park::Core;
+use crate::park::{self, Core};
 use crate::scheduler::{Record, State};
 use crate::stack::Stack;
 
@@ -70,6 +70,45 @@ pub fn trim_stacks() -> usize {
         count += usize::from(trimmed == Some(true));
     });
     count
+}
+
+/// Runs `f` on the OS thread's own stack, 8 MiB and more as a rule, and returns what it returns: for
+/// a call that needs more stack than a green thread has, such as a deep recursion or a C library that
+/// does not say how much it takes. It costs two switches, and no system call.
+///
+/// On that stack another green thread, the main one, is in the middle of its work, so nothing can
+/// switch there while `f` runs: `f` is outside the runtime. A blocking call in it blocks the OS
+/// thread with all its green threads, as does a lock that another one of them holds, and
+/// [`spawn`](crate::thread::spawn) panics. Where the caller stands on the OS thread's stack already,
+/// as the main green thread and all code outside a runtime do, `f` is simply called.
+///
+/// While the main green thread is inside a coroutine, a stack of 8 MiB from the pool stands in.
+///
+/// # Panics
+///
+/// With `f`'s payload where it panics; where there is no memory for a stack that stands in.
+///
+/// # Examples
+///
+/// ```
+/// use greenlit::thread;
+///
+/// fn depth(n: u32) -> u32 {
+///     let frame = std::hint::black_box([0_u8; 1024]);
+///     if n == 0 { frame[0].into() } else { depth(n - 1) + 1 }
+/// }
+///
+/// greenlit::run(|| {
+///     let small = thread::Builder::new().stack_size(16 * 1024);
+///     let deep = small.spawn(|| thread::on_os_stack(|| depth(1000))).unwrap();
+///     assert_eq!(deep.join().unwrap(), 1000);
+/// });
+/// ```
+pub fn on_os_stack<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T,
+{
+    park::on_os_stack(f)
 }
 
 /// Looks at the stack that a record owns.
