@@ -1,6 +1,7 @@
 //! The function that suspends. Its caller has put a wait node on a queue, or knows another event
 //! that ends the wait; the door adds the reason, the deadline, the fairness budget and the cancel.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::thread::panicking;
@@ -282,6 +283,13 @@ impl Core {
             return false;
         }
         true
+    }
+
+    /// Goes on with an unwinding that the running thread has caught: blocking calls in its
+    /// destructors know of it.
+    pub(crate) fn resume_unwind(&self, payload: Box<dyn Any + Send>) -> ! {
+        self.mark_unwinding(self.running());
+        resume_unwind(payload);
     }
 
     fn mark_unwinding(&self, record: &Record) {

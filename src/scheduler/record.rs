@@ -110,6 +110,14 @@ pub(crate) mod flag {
     pub(crate) const SPANS: u32 = 1 << 2;
 }
 
+/// What the details of a record hold beyond what every green thread has.
+pub(crate) mod extra {
+    /// A name or a public handle.
+    pub(crate) const NAMED: u8 = 1 << 0;
+    /// It belongs to a scope.
+    pub(crate) const SCOPED: u8 = 1 << 1;
+}
+
 /// The room for a result that needs no allocation: a `thread::Result` of three words' payload.
 pub(crate) const RESULT_WORDS: usize = 4;
 
@@ -130,9 +138,8 @@ pub(crate) struct Record {
     pub(crate) token: Cell<bool>,
     /// Whether the result lies in `result` (or in a box that `result` points to).
     pub(crate) has_result: Cell<bool>,
-    /// Whether it has a name or a public handle: most have neither, and their details are left
-    /// alone.
-    adorned: Cell<bool>,
+    /// A set of `extra`s: most threads have none, and the details that hold them are left alone.
+    extras: Cell<u8>,
     /// Unique in the process, new for each green thread that the record serves: its generation.
     pub(crate) id: Cell<u64>,
     /// The stack it owns; `None` for the main green thread, which runs on the OS thread's own, and
@@ -164,6 +171,9 @@ pub(crate) struct Details {
     handle: UnsafeCell<Option<Arc<dyn Any + Send + Sync>>>,
     /// The spans that were entered when it was switched away from, innermost first.
     spans: UnsafeCell<Vec<tracing::span::Id>>,
+    /// The scope that it was spawned in, in the frame of the scope's owner; null for none. It is a
+    /// name here, and only upper layers follow it.
+    scope: Cell<*const ()>,
     /// The chunk that it lies in.
     pub(super) chunk: *const Chunk,
 }
@@ -189,6 +199,7 @@ impl Details {
             name: UnsafeCell::new(None),
             handle: UnsafeCell::new(None),
             spans: UnsafeCell::new(Vec::new()),
+            scope: Cell::new(ptr::null()),
             chunk,
         }
     }
@@ -204,7 +215,7 @@ impl Record {
             state: Cell::new(State::Free),
             token: Cell::new(false),
             has_result: Cell::new(false),
-            adorned: Cell::new(false),
+            extras: Cell::new(0),
             id: Cell::new(0),
             stack: Cell::new(None),
             details,
@@ -227,6 +238,30 @@ impl Record {
         self.flags.set(self.flags.get() & !flags);
     }
 
+    /// Whether any of `extras` is there.
+    #[inline(always)]
+    pub(crate) fn has_extra(&self, extras: u8) -> bool {
+        self.extras.get() & extras != 0
+    }
+
+    fn add_extra(&self, extra: u8) {
+        self.extras.set(self.extras.get() | extra);
+    }
+
+    /// The scope that the thread was spawned in; null for none, and once it has left it.
+    #[inline]
+    pub(crate) fn scope(&self) -> *const () {
+        match self.has_extra(extra::SCOPED) {
+            true => self.scope.get(),
+            false => ptr::null(),
+        }
+    }
+
+    pub(crate) fn set_scope(&self, scope: *const ()) {
+        self.add_extra(extra::SCOPED);
+        self.scope.set(scope);
+    }
+
     /// What the thread waits for, if it is parked.
     pub(crate) fn reason(&self) -> Option<&Reason> {
         if self.state.get() != State::Parked {
@@ -244,7 +279,7 @@ impl Record {
     }
 
     pub(crate) fn set_name(&self, name: Option<Arc<str>>) {
-        self.adorned.set(true);
+        self.add_extra(extra::NAMED);
         // SAFETY: as in `name`; the old value is moved out before it is dropped.
         drop(unsafe { self.name.get().replace(name) });
     }
@@ -256,7 +291,7 @@ impl Record {
         &self,
         f: impl FnOnce(Option<&Arc<dyn Any + Send + Sync>>) -> R,
     ) -> R {
-        if !self.adorned.get() {
+        if !self.has_extra(extra::NAMED) {
             return f(None);
         }
         // SAFETY: as in `name`; the callers' closures only read and clone.
@@ -264,7 +299,7 @@ impl Record {
     }
 
     pub(crate) fn set_handle(&self, handle: Option<Arc<dyn Any + Send + Sync>>) {
-        self.adorned.set(true);
+        self.add_extra(extra::NAMED);
         // SAFETY: as in `name`; the old value is moved out before it is dropped.
         drop(unsafe { self.handle.get().replace(handle) });
     }
@@ -282,10 +317,11 @@ impl Record {
         self.flags.set(0);
         self.id.set(0);
         self.token.set(false);
-        if self.adorned.get() {
+        if self.extras.get() != 0 {
             self.set_handle(None);
             self.set_name(None);
-            self.adorned.set(false);
+            self.scope.set(ptr::null());
+            self.extras.set(0);
         }
     }
 }

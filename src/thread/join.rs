@@ -1,6 +1,8 @@
-//! `JoinHandle`, and where a result lies between the end of a thread and its join: in the record,
-//! or in a box where it is too large for that.
+//! `JoinHandle`, the `Claim` on a result that it shares with the handles of a scope, and where a
+//! result lies between the end of a thread and its join: in the record, or in a box where it is too
+//! large for that.
 
+use std::any::Any;
 use std::cell::OnceCell;
 use std::fmt;
 use std::io::{self, Write};
@@ -24,6 +26,11 @@ use crate::scheduler::{Reason, Record, State, WaitNode, arena};
 /// assert_send::<greenlit::thread::JoinHandle<()>>();
 /// ```
 pub struct JoinHandle<T> {
+    claim: Claim<T>,
+}
+
+/// What a handle has on a green thread: a counted reference to its record, and its result.
+pub(super) struct Claim<T> {
     record: NonNull<Record>,
     thread: OnceCell<Thread>,
     _result: PhantomData<(T, *mut ())>,
@@ -36,22 +43,9 @@ const fn fits<T>() -> bool {
 }
 
 impl<T> JoinHandle<T> {
-    /// # Safety
-    ///
-    /// One reference of `record` is counted for the handle, and its thread's result is a `T`.
     #[inline]
-    pub(super) unsafe fn new(record: &Record) -> Self {
-        Self {
-            record: NonNull::from(record),
-            thread: OnceCell::new(),
-            _result: PhantomData,
-        }
-    }
-
-    #[inline]
-    fn record(&self) -> &Record {
-        // SAFETY: invariant 41: the handle's counted reference keeps the record.
-        unsafe { self.record.as_ref() }
+    pub(super) fn new(claim: Claim<T>) -> Self {
+        Self { claim }
     }
 
     /// Waits for the green thread to end, and returns what its closure did: `Err` holds the payload
@@ -73,11 +67,48 @@ impl<T> JoinHandle<T> {
     #[track_caller]
     #[inline]
     pub fn join(self) -> Result<T> {
+        self.claim.join()
+    }
+
+    /// Whether the thread has ended, so that `join` would not wait.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.claim.is_finished()
+    }
+
+    /// The handle of the green thread itself: its name, its number, `unpark`.
+    #[must_use]
+    pub fn thread(&self) -> &Thread {
+        self.claim.thread()
+    }
+}
+
+impl<T> Claim<T> {
+    /// # Safety
+    ///
+    /// One reference of `record` is counted for the claim, and its thread's result is a `T`.
+    #[inline]
+    pub(super) unsafe fn new(record: &Record) -> Self {
+        Self {
+            record: NonNull::from(record),
+            thread: OnceCell::new(),
+            _result: PhantomData,
+        }
+    }
+
+    #[inline]
+    pub(super) fn record(&self) -> &Record {
+        // SAFETY: invariant 41: the claim's counted reference keeps the record.
+        unsafe { self.record.as_ref() }
+    }
+
+    #[track_caller]
+    #[inline]
+    pub(super) fn join(self) -> Result<T> {
         if self.record().state.get() != State::Done {
             self.wait();
         }
-        // SAFETY: the thread has ended, and this handle, which goes with the call, takes its
-        // result.
+        // SAFETY: the thread has ended, and this claim, which goes with the call, takes its result.
         unsafe { take(self.record()) }.unwrap_or_else(|| Err(Box::new(Cancelled { number: 0 })))
     }
 
@@ -98,7 +129,7 @@ impl<T> JoinHandle<T> {
         }
         let node = WaitNode::new(core.running());
         // SAFETY: invariant 43: the node is pinned to this frame and unlinked by its drop; the
-        // queue lies in a record that the handle keeps.
+        // queue lies in a record that the claim keeps.
         unsafe { record.joiners.push(&node) };
         let reason = Reason::new("joining").on("green thread #", record.id.get());
         if unwinding
@@ -108,27 +139,23 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// Whether the thread has ended, so that `join` would not wait.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
+    pub(super) fn is_finished(&self) -> bool {
         self.record().state.get() == State::Done
     }
 
-    /// The handle of the green thread itself: its name, its number, `unpark`.
-    #[must_use]
-    pub fn thread(&self) -> &Thread {
+    pub(super) fn thread(&self) -> &Thread {
         self.thread.get_or_init(|| handle::of(self.record()))
     }
 }
 
-impl<T> Drop for JoinHandle<T> {
+impl<T> Drop for Claim<T> {
     fn drop(&mut self) {
         let record = self.record();
         if record.has_result.get() {
-            // SAFETY: the thread has ended, since it has left its result, and this handle goes.
+            // SAFETY: the thread has ended, since it has left its result, and this claim goes.
             drop_unclaimed(record, unsafe { take::<T>(record) });
         }
-        // SAFETY: the reference that was counted for this handle, given up once.
+        // SAFETY: the reference that was counted for this claim, given up once.
         unsafe { arena::release(self.record.as_ptr()) };
     }
 }
@@ -136,22 +163,23 @@ impl<T> Drop for JoinHandle<T> {
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JoinHandle")
-            .field("id", &self.record().id.get())
+            .field("id", &self.claim.record().id.get())
             .finish_non_exhaustive()
     }
 }
 
 /// Leaves a thread's result for its handle, or drops it where there is none. Called on the thread's
-/// own stack.
+/// own stack. Returns whether there was a panic that nobody has seen yet.
 ///
 /// # Safety
 ///
-/// `record` is the running thread's, which ends now, and its handle is a `JoinHandle<T>`.
-pub(super) unsafe fn deliver<T>(record: &Record, result: Result<T>) {
+/// `record` is the running thread's, which ends now, and its handle has a `Claim<T>`.
+pub(super) unsafe fn deliver<T>(record: &Record, result: Result<T>) -> bool {
     let has_handle = record.references.get() > 1;
     if !has_handle {
         return drop_unclaimed(record, Some(result));
     }
+    let panicked = matches!(&result, Err(payload) if is_panic(record.id.get(), &**payload));
     let slot = record.result.get();
     if fits::<T>() {
         // SAFETY: the slot is free, large enough and aligned (`fits`); nobody borrows it.
@@ -164,6 +192,7 @@ pub(super) unsafe fn deliver<T>(record: &Record, result: Result<T>) {
         };
     }
     record.has_result.set(true);
+    panicked
 }
 
 /// Takes the result out of an ended thread's record.
@@ -187,21 +216,26 @@ unsafe fn take<T>(record: &Record) -> Option<Result<T>> {
     Some(*unsafe { Box::from_raw(boxed) })
 }
 
-/// Drops a result that nobody joins, and reports its panic, once.
-fn drop_unclaimed<T>(record: &Record, result: Option<Result<T>>) {
+/// Whether the payload that thread `number` ended with tells of a panic, and not of its own cancel.
+pub(super) fn is_panic(number: u64, payload: &(dyn Any + Send)) -> bool {
+    // Nobody has the number 0: it stands for a thread that was leaked.
+    !payload
+        .downcast_ref::<Cancelled>()
+        .is_some_and(|cancelled| [0, number].contains(&cancelled.number))
+}
+
+/// Drops a result that nobody joins, and reports its panic, once. Returns whether there was one.
+fn drop_unclaimed<T>(record: &Record, result: Option<Result<T>>) -> bool {
     let payload = match result {
         Some(Err(payload)) => payload,
         Some(Ok(value)) => match catch_unwind(AssertUnwindSafe(|| drop(value))) {
-            Ok(()) => return,
+            Ok(()) => return false,
             Err(payload) => payload,
         },
-        None => return,
+        None => return false,
     };
-    let own_cancel = payload
-        .downcast_ref::<Cancelled>()
-        .is_some_and(|cancelled| cancelled.number == record.id.get());
-    if own_cancel {
-        return;
+    if !is_panic(record.id.get(), &*payload) {
+        return false;
     }
     let message = payload
         .downcast_ref::<&str>()
@@ -220,4 +254,5 @@ fn drop_unclaimed<T>(record: &Record, result: Option<Result<T>>) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);
     }
+    true
 }

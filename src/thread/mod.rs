@@ -3,6 +3,7 @@
 
 mod spawn;
 mod join;
+mod scope;
 mod handle;
 mod stacks;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 pub use handle::{Thread, ThreadId, current};
 pub use join::JoinHandle;
+pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use spawn::{Builder, spawn};
 pub use stacks::{on_os_stack, stack_high_water, trim_stacks};
 

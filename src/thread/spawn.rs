@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-use super::join::{self, JoinHandle};
+use super::join::{self, Claim, JoinHandle};
+use super::scope;
 use crate::park::{Cancelled, Core, Spawn, refuse_in_child};
 use crate::scheduler::Record;
-use crate::scheduler::record::flag;
+use crate::scheduler::record::{extra, flag};
 use crate::stack::SizeClass;
 
 /// Closures that are larger, or aligned to more, are boxed, so that a spawn touches one page of the
@@ -47,15 +48,16 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    match spawn_on(None, None, Location::caller(), f) {
-        Ok(handle) => handle,
+    // SAFETY: both bounds are `'static`.
+    match unsafe { spawn_on(None, None, Location::caller(), f) } {
+        Ok(claim) => JoinHandle::new(claim),
         Err(error) => refuse(&error),
     }
 }
 
 #[cold]
 #[track_caller]
-fn refuse(error: &io::Error) -> ! {
+pub(super) fn refuse(error: &io::Error) -> ! {
     panic!("spawn: {error}");
 }
 
@@ -112,39 +114,84 @@ impl Builder {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
+        // SAFETY: both bounds are `'static`.
+        unsafe { self.spawn_unchecked(f) }
+    }
+
+    /// Spawns a green thread that runs `f`, which may borrow.
+    ///
+    /// # Safety
+    ///
+    /// The caller sees to it that the thread has ended before anything goes that `f` or its result
+    /// borrows: it joins the handle, or leaks what is borrowed. [`scope`](super::scope) does so by
+    /// itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    #[track_caller]
+    pub unsafe fn spawn_unchecked<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T,
+    {
+        // SAFETY: the caller's duty.
+        unsafe { self.claim(f) }.map(JoinHandle::new)
+    }
+
+    /// As `spawn_unchecked`, with the claim that handles are made of.
+    ///
+    /// # Safety
+    ///
+    /// The same.
+    #[track_caller]
+    pub(super) unsafe fn claim<F, T>(self, f: F) -> io::Result<Claim<T>>
+    where
+        F: FnOnce() -> T,
+    {
         let name = self.name.map(Arc::from);
-        spawn_on(self.stack_size, name, Location::caller(), f)
+        // SAFETY: the caller's duty.
+        unsafe { spawn_on(self.stack_size, name, Location::caller(), f) }
     }
 }
 
+/// Spawns a green thread whose closure and result may borrow.
+///
+/// # Safety
+///
+/// The thread ends before anything goes that `f` or its result borrows.
 #[inline]
-fn spawn_on<F, T>(
+pub(super) unsafe fn spawn_on<F, T>(
     stack_size: Option<usize>,
     name: Option<Arc<str>>,
     spawned_at: &'static Location<'static>,
     f: F,
-) -> io::Result<JoinHandle<T>>
+) -> io::Result<Claim<T>>
 where
-    F: FnOnce() -> T + 'static,
-    T: 'static,
+    F: FnOnce() -> T,
 {
     if size_of::<F>() > LARGEST_IN_PLACE || align_of::<F>() > LARGEST_IN_PLACE {
         let f = Box::new(f);
-        return spawn_in_place(stack_size, name, spawned_at, f);
+        // SAFETY: the caller's duty.
+        return unsafe { spawn_in_place(stack_size, name, spawned_at, f) };
     }
-    spawn_in_place(stack_size, name, spawned_at, f)
+    // SAFETY: the caller's duty.
+    unsafe { spawn_in_place(stack_size, name, spawned_at, f) }
 }
 
+/// As `spawn_on`, for closures that are no larger than that.
+///
+/// # Safety
+///
+/// The same.
 #[inline]
-fn spawn_in_place<F, T>(
+unsafe fn spawn_in_place<F, T>(
     stack_size: Option<usize>,
     name: Option<Arc<str>>,
     spawned_at: &'static Location<'static>,
     f: F,
-) -> io::Result<JoinHandle<T>>
+) -> io::Result<Claim<T>>
 where
-    F: FnOnce() -> T + 'static,
-    T: 'static,
+    F: FnOnce() -> T,
 {
     let Some(core) = Core::current() else {
         return Err(no_runtime());
@@ -173,11 +220,11 @@ where
         name,
         spawned_at,
     };
-    // SAFETY: `root` reads the closure once, never returns and catches what unwinds; `'static`
-    // bounds let the closure live as long as its thread.
+    // SAFETY: `root` reads the closure once, never returns and catches what unwinds; the caller
+    // says that what the closure borrows lives as long as its thread.
     let record = unsafe { core.spawn(spawn) };
-    // SAFETY: `spawn` counted one reference for this handle, and the thread's result is a `T`.
-    Ok(unsafe { JoinHandle::new(record) })
+    // SAFETY: `spawn` counted one reference for this claim, and the thread's result is a `T`.
+    Ok(unsafe { Claim::new(record) })
 }
 
 #[cold]
@@ -241,7 +288,10 @@ where
         catch_unwind(AssertUnwindSafe(f))
     };
     // SAFETY: this is the end of the thread, whose result is a `T`.
-    unsafe { join::deliver(record, result) };
+    let panicked = unsafe { join::deliver(record, result) };
+    if record.has_extra(extra::SCOPED) {
+        scope::leave(record, panicked);
+    }
 }
 
 #[cold]
