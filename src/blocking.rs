@@ -59,7 +59,6 @@ pub(crate) fn offload<R: Send + 'static>(
 
 /// As [`offload`], for what may take for ever, such as the lock of a file: on an OS thread of its
 /// own, so that the pool's are left to others.
-#[expect(dead_code, reason = "what fs is going to be made of")]
 pub(crate) fn offload_apart<R: Send + 'static>(
     what: &'static str,
     f: impl FnOnce() -> R + Send + 'static,
@@ -119,7 +118,6 @@ fn offload_to<R: Send + 'static>(
 /// # Panics
 ///
 /// With `f`'s payload where it panics.
-#[expect(dead_code, reason = "what fs is going to be made of")]
 pub(crate) fn offload_shielded<R: Send>(what: &'static str, f: impl FnOnce() -> R + Send) -> R {
     let Some(core) = Core::current() else {
         refuse_in_child();

@@ -45,6 +45,8 @@ pub mod io;
 )]
 pub mod blocking;
 pub mod net;
+pub mod process;
+pub mod os;
 #[expect(
     unsafe_code,
     reason = "a runtime that could not stop its threads is not freed"

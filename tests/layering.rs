@@ -19,6 +19,7 @@ const ROWS: &[&[&str]] = &[
         "thread", "cancel", "time", "io", "sync", "future", "blocking",
     ],
     &["net", "fs", "process", "signal"],
+    &["os"],
     &["runtime"],
     &["lib"],
 ];
@@ -109,9 +110,9 @@ fn records_and_queues_are_pure_data() {
 }
 
 #[test]
-fn net_and_time_open_no_unsafe() {
+fn what_is_built_on_the_rest_opens_no_unsafe() {
     let opened = lines_with(&["unsafe "], |file| {
-        ["src/net", "src/time"]
+        ["src/net", "src/time", "src/process", "src/signal"]
             .iter()
             .any(|dir| is_below(file, dir))
     });

@@ -5,8 +5,11 @@ mod source;
 mod ready;
 mod accept;
 mod outside;
+mod pidfd;
 
 pub use source::Source;
 
 pub(crate) use accept::accept;
+pub(crate) use pidfd::open_pidfd;
+pub(crate) use ready::check_cancel;
 pub(crate) use source::Kind;

@@ -346,6 +346,18 @@ fn retry_interrupted<R>(attempt: &mut (impl FnMut() -> io::Result<R> + ?Sized)) 
     }
 }
 
+/// Looks for a cancel at the entry of a call that may find no need to wait (rule 19).
+///
+/// # Errors
+///
+/// Where the green thread is cancelled and cannot be unwound.
+pub(crate) fn check_cancel() -> io::Result<()> {
+    match Core::current() {
+        Some(core) => core.check_cancel().map_err(|_| cancelled()),
+        None => Ok(()),
+    }
+}
+
 /// What I/O returns to a cancelled thread that cannot be unwound. Never `Interrupted`, which std's
 /// loops retry for ever.
 #[cold]

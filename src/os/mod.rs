@@ -1,0 +1,6 @@
+//! `std::os` for Linux: std's own items, but for the types and traits that have a twin here.
+
+// What this module has itself shadows what the glob brings.
+pub use std::os::*;
+
+pub mod unix;
