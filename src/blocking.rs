@@ -118,6 +118,7 @@ fn offload_to<R: Send + 'static>(
 /// # Panics
 ///
 /// With `f`'s payload where it panics.
+#[expect(dead_code, reason = "what fs is going to be made of")]
 pub(crate) fn offload_shielded<R: Send>(what: &'static str, f: impl FnOnce() -> R + Send) -> R {
     let Some(core) = Core::current() else {
         refuse_in_child();

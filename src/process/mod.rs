@@ -5,8 +5,8 @@
 //! thread and no signal handler is needed for it. Where the kernel has none (Linux before 5.3, and
 //! emulators), each wait takes an OS thread instead.
 //!
-//! Starting a program, as std does it, stalls the OS thread until the child has called `exec`: some
-//! hundred microseconds in which nobody else runs.
+//! Starting a program stalls the OS thread, as with std, until the child has called `exec`: nobody
+//! else runs meanwhile.
 //!
 //! Outside a runtime each call blocks the OS thread, as std's does.
 //!
