@@ -118,7 +118,6 @@ fn offload_to<R: Send + 'static>(
 /// # Panics
 ///
 /// With `f`'s payload where it panics.
-#[expect(dead_code, reason = "what fs is going to be made of")]
 pub(crate) fn offload_shielded<R: Send>(what: &'static str, f: impl FnOnce() -> R + Send) -> R {
     let Some(core) = Core::current() else {
         refuse_in_child();
@@ -251,6 +250,11 @@ fn run_once(job: &Mutex<Option<impl FnOnce()>>) {
 
 /// Parks until the job is done; false where a cancel that could not unwind ended it.
 fn wait(core: &Core, what: &'static str, mask: Mask, is_done: &dyn Fn() -> bool) -> bool {
+    if is_done() {
+        // It was done at once: a loop of such calls lets others run too.
+        core.spend();
+        return true;
+    }
     let _counted = Counted::new(core);
     let reason = Reason::new(what).woken_by(Wakers::Event);
     core.park(&reason, Limit::None, mask, is_done);

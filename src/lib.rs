@@ -46,6 +46,7 @@ pub mod io;
 pub mod blocking;
 pub mod net;
 pub mod process;
+pub mod fs;
 pub mod os;
 #[expect(
     unsafe_code,

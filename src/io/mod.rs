@@ -1,15 +1,22 @@
-//! I/O on green threads: the one readiness loop, and `Source`, which puts any file descriptor on
-//! it.
+//! std's `io`, and I/O on green threads: the one readiness loop, and [`Source`], which puts any file
+//! descriptor on it.
 
 mod source;
 mod ready;
 mod accept;
 mod outside;
 mod pidfd;
+mod end;
+mod cached;
+
+// What this module has itself shadows what the glob brings.
+pub use std::io::*;
 
 pub use source::Source;
 
 pub(crate) use accept::accept;
+pub(crate) use cached::{read_cached, read_cached_at};
+pub(crate) use end::End;
 pub(crate) use pidfd::open_pidfd;
 pub(crate) use ready::check_cancel;
 pub(crate) use source::Kind;

@@ -28,9 +28,8 @@ impl<T: AsFd> Source<T> {
     ) -> io::Result<R> {
         let inner = self.get_ref();
         let fd = inner.as_fd();
-        let blocking = self.kind == Kind::Blocking;
         let mut attempt = || {
-            if blocking && !outside::is_ready(fd, direction)? {
+            if self.kind() == Kind::Blocking && !outside::is_ready(fd, direction)? {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             op(inner)
@@ -85,7 +84,7 @@ impl<T: AsFd> Source<T> {
         is_short: &impl Fn(&R) -> bool,
         result: &io::Result<R>,
     ) {
-        if self.kind == Kind::Stream
+        if self.kind() == Kind::Stream
             && let (Some(entry), Ok(value)) = (entry, result)
             && is_short(value)
         {
@@ -144,7 +143,7 @@ impl<T: AsFd> Source<T> {
 
     /// Whether a call on a file that blocks would do so.
     fn would_block(&self, direction: Direction) -> io::Result<bool> {
-        Ok(self.kind == Kind::Blocking && !outside::is_ready(self.get_ref().as_fd(), direction)?)
+        Ok(self.kind() == Kind::Blocking && !outside::is_ready(self.get_ref().as_fd(), direction)?)
     }
 
     /// A call said that it would block: forgets the readiness. An error where no event will ever

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -50,11 +51,13 @@ pub struct Source<T: AsFd> {
     /// `None` only while `into_inner` takes it apart.
     inner: Option<T>,
     pub(super) registrations: reactor::Source,
-    pub(super) kind: Kind,
+    /// A [`Kind`]: it changes once at the most, when others come to share what nobody shared.
+    kind: AtomicU8,
 }
 
 /// What is known of a file descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Kind {
     /// A TCP stream that is non-blocking: a short count proves that the next call would block (rule
     /// 14).
@@ -64,6 +67,9 @@ pub(crate) enum Kind {
     /// A call on it may block: poll(2) is asked first (rule 16).
     Blocking,
 }
+
+const STREAM: u8 = Kind::Stream as u8;
+const NON_BLOCKING: u8 = Kind::NonBlocking as u8;
 
 impl<T: AsFd> Source<T> {
     /// Puts `inner` on the reactor; it is registered when a call first has to wait.
@@ -80,7 +86,7 @@ impl<T: AsFd> Source<T> {
         Ok(Self {
             inner: Some(inner),
             registrations: reactor::Source::new(true),
-            kind,
+            kind: AtomicU8::new(kind as u8),
         })
     }
 
@@ -89,13 +95,23 @@ impl<T: AsFd> Source<T> {
         Self {
             inner: Some(inner),
             registrations: reactor::Source::new(false),
-            kind,
+            kind: AtomicU8::new(kind as u8),
         }
     }
 
     /// What is known of it; true of each duplicate too.
+    #[inline]
     pub(crate) fn kind(&self) -> Kind {
-        self.kind
+        match self.kind.load(Ordering::Relaxed) {
+            STREAM => Kind::Stream,
+            NON_BLOCKING => Kind::NonBlocking,
+            _ => Kind::Blocking,
+        }
+    }
+
+    /// It is in the blocking mode from now on.
+    pub(super) fn set_blocking(&self) {
+        self.kind.store(Kind::Blocking as u8, Ordering::Relaxed);
     }
 
     /// From now on the open file description has another file descriptor (rule 15).
@@ -248,7 +264,7 @@ impl<T: AsFd> Source<T> {
     /// write would block the OS thread until a reader, perhaps one of its own green threads, has
     /// made room.
     fn cut<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
-        match self.kind {
+        match self.kind() {
             Kind::Blocking => &buffer[..buffer.len().min(libc::PIPE_BUF)],
             Kind::Stream | Kind::NonBlocking => buffer,
         }
@@ -298,7 +314,7 @@ where
     }
 
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        if self.kind == Kind::Blocking {
+        if self.kind() == Kind::Blocking {
             let first = buffers.iter().find(|buffer| !buffer.is_empty());
             return self.write(first.map_or(&[], |buffer| buffer));
         }

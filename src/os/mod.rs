@@ -4,3 +4,5 @@
 pub use std::os::*;
 
 pub mod unix;
+#[expect(unsafe_code, reason = "`FromRawFd`'s method is unsafe to call")]
+mod from_raw;

@@ -1,0 +1,19 @@
+//! `FromRawFd` for the types of `fs`, which open no unsafe code of their own.
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use crate::fs::File;
+
+macro_rules! from_raw_fd {
+    ($($owner:ty),*) => {
+        $(impl FromRawFd for $owner {
+            unsafe fn from_raw_fd(fd: RawFd) -> $owner {
+                // SAFETY: this method's caller vouches for what the called one asks: that `fd` is
+                // open and nobody else owns it.
+                <$owner>::from(unsafe { OwnedFd::from_raw_fd(fd) })
+            }
+        })*
+    };
+}
+
+from_raw_fd!(File);
