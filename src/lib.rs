@@ -47,6 +47,7 @@ pub mod blocking;
 pub mod net;
 pub mod process;
 pub mod fs;
+pub mod signal;
 pub mod os;
 #[expect(
     unsafe_code,

@@ -5,6 +5,7 @@
 mod epoll;
 mod notifier;
 mod source;
+mod signal;
 
 #[cfg_attr(test, path = "sys_with_faults.rs")]
 mod sys;
@@ -21,6 +22,7 @@ use crate::scheduler::Record;
 use epoll::Epoll;
 pub(crate) use epoll::Timeout;
 use notifier::Notifier;
+pub(crate) use signal::{SignalListener, check_signal, deliveries};
 pub(crate) use source::{Direction, Entry, Source};
 
 /// What epoll hands back for the notifier; no entry has this index.
