@@ -44,6 +44,11 @@ pub mod io;
     reason = "a job that borrows reaches into the frame that waits for it"
 )]
 pub mod blocking;
+#[expect(
+    unsafe_code,
+    reason = "wait nodes are linked from the waiter's frame, and data lie in cells"
+)]
+pub mod sync;
 pub mod net;
 pub mod process;
 pub mod fs;

@@ -61,6 +61,8 @@ pub(crate) struct Core {
     pub(crate) leaked: Cell<bool>,
     /// Whether the warning of a possible deadlock went out.
     pub(super) warned: Cell<bool>,
+    /// No other runtime of the process has it.
+    pub(super) serial: u64,
     next_number: Cell<u64>,
     last_number: Cell<u64>,
     /// The most green threads that may live at once, the main one not counted.
@@ -103,6 +105,7 @@ impl Core {
             stuck: Cell::new(false),
             leaked: Cell::new(false),
             warned: Cell::new(false),
+            serial: take_numbers(1),
             next_number: Cell::new(0),
             last_number: Cell::new(0),
             max_threads,
@@ -196,9 +199,8 @@ impl Core {
 
     #[inline]
     fn number(&self) -> u64 {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         if self.next_number.get() == self.last_number.get() {
-            let first = NEXT.fetch_add(NUMBERS, Ordering::Relaxed);
+            let first = take_numbers(NUMBERS);
             self.next_number.set(first);
             self.last_number.set(first + NUMBERS);
         }
@@ -455,6 +457,13 @@ impl Core {
         }
         self.interrupt_at_entry(running);
     }
+}
+
+/// Takes so many numbers from the process's counter, and returns the first: green threads and OS
+/// threads share it, so that a number names a thread.
+pub(super) fn take_numbers(count: u64) -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(count, Ordering::Relaxed)
 }
 
 /// Whether somebody listens to events or enters spans: one load.

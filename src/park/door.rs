@@ -226,7 +226,7 @@ impl Core {
     #[cold]
     pub(super) fn interrupt_at_entry(&self, record: &Record) -> Option<Outcome> {
         let may_unwind = self.may_unwind(record);
-        if record.has(flag::CANCELLED) {
+        if record.has(flag::CANCELLED) && !record.has(flag::SHIELDED) {
             // A loop that catches the unwinding and calls again must not hold the OS thread (rule
             // 19).
             self.serve();
@@ -239,14 +239,20 @@ impl Core {
     /// outcome that the call turns into an error. `None` when there is no reason to end it.
     #[cold]
     fn interrupt(&self, record: &Record, may_unwind: bool) -> Option<Outcome> {
-        if !record.has(flag::CANCELLED) {
+        if !record.has(flag::CANCELLED) || record.has(flag::SHIELDED) {
             return None;
         }
         if !may_unwind {
             return Some(Outcome::Cancelled);
         }
         self.count_cancel();
+        self.unwind(record);
+    }
+
+    /// Starts the unwinding of the running thread, which is cancelled.
+    pub(crate) fn unwind(&self, record: &Record) -> ! {
         self.mark_unwinding(record);
+        record.set(flag::BY_CANCEL);
         resume_unwind(Box::new(Cancelled {
             number: record.id.get(),
         }));
@@ -299,10 +305,21 @@ impl Core {
         }
     }
 
+    /// Whether the running thread is one that std's `panicking` speaks of, and by a panic.
+    #[cold]
+    pub(super) fn running_panics(&self) -> bool {
+        let record = self.running();
+        match record.has(flag::UNWINDING) {
+            // Nobody else may explain what std says.
+            true => !record.has(flag::BY_CANCEL) && UNWINDING.get() == 1,
+            false => UNWINDING.get() == 0,
+        }
+    }
+
     /// The thread does not unwind any more: it has caught it, or has ended.
     pub(super) fn unmark_unwinding(&self, record: &Record) {
         if record.has(flag::UNWINDING) {
-            record.clear(flag::UNWINDING);
+            record.clear(flag::UNWINDING | flag::BY_CANCEL);
             UNWINDING.set(UNWINDING.get() - 1);
         }
     }

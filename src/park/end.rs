@@ -127,6 +127,9 @@ impl Core {
             if std::ptr::eq(record, main) {
                 return;
             }
+            if let Some(reason) = record.reason() {
+                reason.abandon();
+            }
             if record.state.get() == State::Ready {
                 // SAFETY: ready threads are in the ring.
                 unsafe { self.run_queue.remove(record) };
@@ -146,10 +149,15 @@ impl Core {
             // handle.
             let reachable =
                 record.with_handle(|handle| handle.is_some_and(|h| Arc::strong_count(h) > 1));
-            let wakers = record
-                .reason()
-                .map_or(Wakers::Local, |reason| reason.wakers);
-            certain &= wakers == Wakers::Local || !reachable;
+            certain &= match record.reason() {
+                None => true,
+                Some(reason) => match reason.wakers {
+                    Wakers::Local => true,
+                    Wakers::Holder => reason.holder().is_some_and(|holder| self.is_live(holder)),
+                    Wakers::Process => false,
+                    Wakers::Event | Wakers::Anyone => !reachable,
+                },
+            };
         });
         let certain = certain || only_os_thread();
         // Whoever has let go of a handle, or has ended, may have left a letter before.
@@ -169,6 +177,14 @@ impl Core {
             let report = self.deadlock_report(None);
             self.outside(|| event!(target: "greenlit", Level::WARN, "possible {report}"));
         }
+    }
+
+    /// Whether the green thread `number` is one of this runtime's, and has not ended.
+    fn is_live(&self, number: u64) -> bool {
+        let mut found = false;
+        self.arena
+            .for_each_live(|record| found |= record.id.get() == number);
+        found
     }
 
     /// The main thread's blocking call ends with the deadlock report.

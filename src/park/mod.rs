@@ -11,13 +11,20 @@ mod spans;
 mod fork;
 mod queue;
 mod os_stack;
+mod waiter;
+mod shield;
 
 pub use crate::scheduler::record::Reason;
 pub use queue::WaitQueue;
+pub use waiter::{Unparker, Waiter};
 
+pub(crate) use crate::scheduler::record::HOLDER_SHIFT;
+pub(crate) use crate::scheduler::{Links, WaitNode, Wakers};
 pub(crate) use core::{Core, Spawn};
 pub(crate) use door::{Limit, Mask, Outcome};
 pub(crate) use end::Cancelled;
 pub(crate) use fork::refuse_in_child;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use os_stack::on_os_stack;
+pub(crate) use shield::shielded;
+pub(crate) use waiter::Caller;

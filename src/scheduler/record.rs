@@ -10,6 +10,7 @@ use std::panic::Location;
 use std::ptr;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::Links;
 use super::arena::Chunk;
@@ -35,9 +36,13 @@ pub(crate) enum State {
 pub(crate) enum Wakers {
     /// Only green threads of the same runtime.
     Local,
+    /// Whoever holds the lock that is waited for: `Reason::holder` names the thread.
+    Holder,
+    /// Any OS thread of the process: what is waited for may be shared with it.
+    Process,
     /// The reactor, a timer or an offloaded job.
     Event,
-    /// Any OS thread of the process that holds a handle.
+    /// Any OS thread of the process that holds the green thread's handle.
     Anyone,
 }
 
@@ -52,7 +57,16 @@ pub struct Reason {
     pub(crate) object: u64,
     /// Who could end the wait.
     pub(crate) wakers: Wakers,
+    /// The word in which the lock that is waited for keeps its holder's number, shifted by
+    /// `HOLDER_SHIFT`; null for other waits. It outlives the wait, which borrows the lock.
+    holder: *const AtomicU64,
+    /// Set when the thread is leaked in its wait, so that nobody hands anything to it; null where
+    /// the queue sees that by itself.
+    abandoned: *const AtomicBool,
 }
+
+/// How far to the left of its flags a lock keeps its holder's number.
+pub(crate) const HOLDER_SHIFT: u32 = 2;
 
 impl Reason {
     /// A wait that only green threads of this runtime can end, with what the thread does meanwhile
@@ -64,7 +78,15 @@ impl Reason {
             kind: "",
             object: 0,
             wakers: Wakers::Local,
+            holder: ptr::null(),
+            abandoned: ptr::null(),
         }
+    }
+
+    /// A wait that any OS thread of the process might end: it alone is no deadlock.
+    #[must_use]
+    pub const fn shared(what: &'static str) -> Self {
+        Self::new(what).woken_by(Wakers::Process)
     }
 
     /// Names the object that is waited for: its kind, with the space or sign that stands before the
@@ -81,14 +103,64 @@ impl Reason {
     pub(crate) const fn woken_by(self, wakers: Wakers) -> Self {
         Self { wakers, ..self }
     }
+
+    /// Names the lock that is waited for by the word that says who holds it, which is read when a
+    /// report is written.
+    ///
+    /// # Safety
+    ///
+    /// The word outlives the wait.
+    pub(crate) const unsafe fn held(self, holder: *const AtomicU64) -> Self {
+        Self {
+            wakers: Wakers::Holder,
+            holder,
+            ..self
+        }
+    }
+
+    /// The number of the thread that holds what is waited for.
+    pub(crate) fn holder(&self) -> Option<u64> {
+        // SAFETY: `held` asks that the word lives as long as the wait.
+        let word = unsafe { self.holder.as_ref() }?;
+        match word.load(Ordering::Relaxed) >> HOLDER_SHIFT {
+            0 => None,
+            number => Some(number),
+        }
+    }
+
+    /// Where a leak of the waiting thread is noted.
+    ///
+    /// # Safety
+    ///
+    /// The flag outlives the wait.
+    pub(crate) const unsafe fn abandoned_by(self, abandoned: *const AtomicBool) -> Self {
+        Self { abandoned, ..self }
+    }
+
+    /// Notes that the waiting thread will never run again.
+    pub(crate) fn abandon(&self) {
+        // SAFETY: `abandoned_by` asks that the flag lives as long as the wait.
+        if let Some(abandoned) = unsafe { self.abandoned.as_ref() } {
+            abandoned.store(true, Ordering::Release);
+        }
+    }
 }
+
+// SAFETY: what a reason points to are atomics, and whoever made it point there vouches for them.
+unsafe impl Send for Reason {}
+// SAFETY: as above.
+unsafe impl Sync for Reason {}
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.kind.is_empty() {
-            return f.write_str(self.what);
+        f.write_str(self.what)?;
+        if !self.kind.is_empty() {
+            write!(f, " {}{}", self.kind, self.object)?;
         }
-        write!(f, "{} {}{}", self.what, self.kind, self.object)
+        match self.holder() {
+            Some(holder) => write!(f, ", held by thread #{holder}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -108,6 +180,10 @@ pub(crate) mod flag {
     pub(crate) const UNWINDING: u32 = 1 << 3;
     /// Spans were exited when it was switched away from and wait in `spans`.
     pub(crate) const SPANS: u32 = 1 << 2;
+    /// What it unwinds of is a cancel, not a panic.
+    pub(crate) const BY_CANCEL: u32 = 1 << 4;
+    /// Cancels are put off until a shielded call has ended.
+    pub(crate) const SHIELDED: u32 = 1 << 5;
 }
 
 /// What the details of a record hold beyond what every green thread has.

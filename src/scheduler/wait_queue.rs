@@ -1,5 +1,6 @@
 //! The one list of waiters: nodes on the waiters' own stacks, first in, first out. Joins, sources
-//! and `park::WaitQueue` are made of it.
+//! and `park::WaitQueue` are made of it, and behind a lock the queues of `sync`, whose waiters are of
+//! any OS thread.
 
 use std::cell::Cell;
 use std::marker::PhantomPinned;
@@ -7,33 +8,40 @@ use std::ptr;
 
 use super::{Record, State};
 
-/// One green thread's place in a wait queue. It lies on the stack of the thread that waits, and its
-/// drop takes it out of the queue however the wait ended.
-pub(crate) struct WaitNode {
-    prev: Cell<*const WaitNode>,
-    next: Cell<*const WaitNode>,
+/// One waiter's place in a wait queue. It lies on the stack of the thread that waits, and its drop
+/// takes it out of the queue however the wait ended.
+pub(crate) struct WaitNode<W = *const Record> {
+    prev: Cell<*const Self>,
+    next: Cell<*const Self>,
     /// The queue it is linked in; null when it is in none.
-    queue: Cell<*const Links>,
-    /// Who waits.
-    record: *const Record,
+    queue: Cell<*const Links<W>>,
+    /// Who waits: the record of a green thread of this OS thread, or what a queue of `sync` knows of
+    /// its waiter.
+    who: W,
     _pinned: PhantomPinned,
 }
 
 /// The two ends of a queue of waiters.
-pub(crate) struct Links {
-    head: Cell<*const WaitNode>,
-    tail: Cell<*const WaitNode>,
+pub(crate) struct Links<W = *const Record> {
+    head: Cell<*const WaitNode<W>>,
+    tail: Cell<*const WaitNode<W>>,
 }
 
-impl WaitNode {
-    pub(crate) const fn new(record: *const Record) -> Self {
+impl<W> WaitNode<W> {
+    pub(crate) const fn with_waiter(who: W) -> Self {
         Self {
             prev: Cell::new(ptr::null()),
             next: Cell::new(ptr::null()),
             queue: Cell::new(ptr::null()),
-            record,
+            who,
             _pinned: PhantomPinned,
         }
+    }
+
+    /// Who waits.
+    #[inline]
+    pub(crate) fn who(&self) -> &W {
+        &self.who
     }
 
     /// Whether the node is still in its queue.
@@ -65,13 +73,19 @@ impl WaitNode {
     }
 }
 
-impl Drop for WaitNode {
+impl WaitNode {
+    pub(crate) const fn new(record: *const Record) -> Self {
+        Self::with_waiter(record)
+    }
+}
+
+impl<W> Drop for WaitNode<W> {
     fn drop(&mut self) {
         self.unlink();
     }
 }
 
-impl Links {
+impl<W> Links<W> {
     pub(crate) const fn new() -> Self {
         Self {
             head: Cell::new(ptr::null()),
@@ -91,7 +105,7 @@ impl Links {
     /// `node` is in no queue, stays where it is until it is unlinked, and is unlinked before this
     /// queue moves or is dropped.
     #[inline]
-    pub(crate) unsafe fn push(&self, node: &WaitNode) {
+    pub(crate) unsafe fn push(&self, node: &WaitNode<W>) {
         let tail = self.tail.replace(node);
         node.prev.set(tail);
         node.next.set(ptr::null());
@@ -108,7 +122,7 @@ impl Links {
     /// # Safety
     ///
     /// As for `push`.
-    pub(crate) unsafe fn push_first(&self, node: &WaitNode) {
+    pub(crate) unsafe fn push_first(&self, node: &WaitNode<W>) {
         let head = self.head.replace(node);
         node.prev.set(ptr::null());
         node.next.set(head);
@@ -120,6 +134,20 @@ impl Links {
         }
     }
 
+    /// Whether `node` is the first of this queue.
+    #[inline]
+    pub(crate) fn is_first(&self, node: &WaitNode<W>) -> bool {
+        ptr::eq(self.head.get(), node)
+    }
+
+    /// The node that was linked in first; null when there is none.
+    #[inline(always)]
+    pub(crate) fn head(&self) -> *const WaitNode<W> {
+        self.head.get()
+    }
+}
+
+impl Links {
     /// Who waits the longest; null when nobody does. A thread that was leaked in its wait, since it
     /// could not be unwound, is passed over for good.
     #[inline]
@@ -132,18 +160,12 @@ impl Links {
             // SAFETY: invariant 43: a linked node lives.
             let node = unsafe { &*head };
             // SAFETY: its record lives as long.
-            let record = unsafe { &*node.record };
+            let record = unsafe { &*node.who };
             if record.state.get() != State::Done {
                 return record;
             }
             node.unlink();
         }
-    }
-
-    /// Whether `node` is the first of this queue.
-    #[inline]
-    pub(crate) fn is_first(&self, node: &WaitNode) -> bool {
-        ptr::eq(self.head.get(), node)
     }
 
     /// Takes out who waits the longest; null when nobody does.

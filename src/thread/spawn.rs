@@ -1,12 +1,12 @@
 //! Spawning: where a green thread's closure lies, its first frame, and what becomes of its result.
 
 use std::io::{self, Write};
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
 use super::join::{self, Claim, JoinHandle};
 use super::scope;
-use crate::park::{Cancelled, Core, Spawn, refuse_in_child};
+use crate::park::{Core, Spawn, refuse_in_child};
 use crate::scheduler::Record;
 use crate::scheduler::record::{extra, flag};
 use crate::stack::SizeClass;
@@ -280,9 +280,10 @@ where
         // so that blocking calls in its destructors know that they must not start one.
         catch_unwind(AssertUnwindSafe(|| {
             let _dropped = f;
-            resume_unwind(Box::new(Cancelled {
-                number: record.id.get(),
-            }))
+            match Core::current() {
+                Some(core) => core.unwind(record),
+                None => unreachable!("switches happen inside a run"),
+            }
         }))
     } else {
         catch_unwind(AssertUnwindSafe(f))

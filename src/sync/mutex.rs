@@ -1,0 +1,425 @@
+//! `Mutex`: a word that names the holder, and behind it a queue. Whoever lets go of a lock that is
+//! waited for hands it to the first of the queue, so that nobody overtakes.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
+use std::time::Duration;
+
+use super::poisoning::{Entered, Poison};
+use super::spin_lock::SpinLock;
+use super::waiters::{How, Waiters};
+use crate::clock::{self, Instant};
+use crate::park::{Caller, HOLDER_SHIFT, Limit, Mask, Outcome, Reason};
+
+/// Somebody stands in the queue: the word changes under the queue's lock only.
+const QUEUED: u64 = 1;
+
+/// Mutual exclusion, as [`std::sync::Mutex`]: between green threads of any runtime, and plain OS
+/// threads.
+///
+/// Those who wait get the lock in the order in which they came, and whoever lets go of it does not
+/// overtake them. Taking and letting go of a lock that nobody else wants costs no system call and
+/// no allocation. The guard may be held across a call that parks.
+///
+/// A lock is poisoned when a panic lets go of it, as std's. A cancel does not poison.
+///
+/// # Examples
+///
+/// ```
+/// use greenlit::{sync::Mutex, thread};
+///
+/// static LOG: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+///
+/// greenlit::run(|| {
+///     let mut log = LOG.lock().unwrap();
+///     let waiter = thread::spawn(|| LOG.lock().unwrap().push("second"));
+///     thread::yield_now();
+///     log.push("first");
+///     drop(log);
+///     waiter.join().unwrap();
+///     assert_eq!(*LOG.lock().unwrap(), ["first", "second"]);
+/// });
+/// ```
+pub struct Mutex<T: ?Sized> {
+    raw: RawMutex,
+    poison: Poison,
+    data: UnsafeCell<T>,
+}
+
+/// The lock without its data and its poison.
+pub(super) struct RawMutex {
+    /// 0 while nobody holds it, else the holder's number, shifted by `HOLDER_SHIFT`, and `QUEUED`.
+    word: AtomicU64,
+    queue: SpinLock<Waiters<()>>,
+}
+
+// SAFETY: it owns its data, and hands it from thread to thread, one at a time.
+unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
+// SAFETY: as above.
+unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
+
+impl<T: ?Sized + Send> std::panic::UnwindSafe for Mutex<T> {}
+impl<T: ?Sized + Send> std::panic::RefUnwindSafe for Mutex<T> {}
+
+/// The right to use a [`Mutex`]'s data; dropping it lets go of the lock.
+#[must_use = "if unused the Mutex will immediately unlock"]
+#[clippy::has_significant_drop]
+pub struct MutexGuard<'a, T: ?Sized> {
+    mutex: &'a Mutex<T>,
+    entered: Entered,
+    /// As std's, it stays on its OS thread.
+    _not_send: PhantomData<*const ()>,
+}
+
+// SAFETY: a shared guard gives shared references to the data only.
+unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
+
+impl<T> Mutex<T> {
+    /// A lock that nobody holds.
+    #[inline]
+    pub const fn new(value: T) -> Self {
+        Self {
+            raw: RawMutex::new(),
+            poison: Poison::new(),
+            data: UnsafeCell::new(value),
+        }
+    }
+
+    /// Takes the data out.
+    ///
+    /// # Errors
+    ///
+    /// The data all the same, if the lock is poisoned.
+    pub fn into_inner(self) -> LockResult<T> {
+        let poisoned = self.poison.is_poisoned();
+        let value = self.data.into_inner();
+        match poisoned {
+            true => Err(PoisonError::new(value)),
+            false => Ok(value),
+        }
+    }
+}
+
+impl<T: ?Sized> Mutex<T> {
+    /// Takes the lock; parks while another thread holds it.
+    ///
+    /// # Panics
+    ///
+    /// If the calling thread holds it already. In the main green thread, at a deadlock.
+    ///
+    /// # Errors
+    ///
+    /// The guard all the same, if the lock is poisoned.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled green thread leaves the queue and unwinds; if it unwinds already, it waits.
+    #[inline]
+    #[track_caller]
+    pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+        let caller = Caller::current();
+        self.raw.lock(caller);
+        self.guard(caller)
+    }
+
+    /// Takes the lock if nobody holds it. It does not park, and no other green thread runs.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` where somebody holds it; the guard all the same, if the lock is poisoned.
+    #[inline]
+    pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
+        let caller = Caller::current();
+        match self.raw.try_lock(caller) {
+            true => Ok(self.guard(caller)?),
+            false => Err(TryLockError::WouldBlock),
+        }
+    }
+
+    /// As [`lock`](Self::lock), but waits no longer than `timeout`. std has no such method.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` where the time is over, or where a cancelled thread unwinds already; the guard
+    /// all the same, if the lock is poisoned.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`lock`](Self::lock).
+    #[track_caller]
+    pub fn lock_timeout(&self, timeout: Duration) -> TryLockResult<MutexGuard<'_, T>> {
+        self.lock_limited(Limit::After(clock::length(timeout)))
+    }
+
+    /// As [`lock_timeout`](Self::lock_timeout), until a point in time.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock_timeout`](Self::lock_timeout).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`lock`](Self::lock).
+    #[track_caller]
+    pub fn lock_deadline(&self, deadline: Instant) -> TryLockResult<MutexGuard<'_, T>> {
+        self.lock_limited(Limit::At(deadline.nanos()))
+    }
+
+    #[track_caller]
+    fn lock_limited(&self, limit: Limit) -> TryLockResult<MutexGuard<'_, T>> {
+        let caller = Caller::current();
+        match self.raw.lock_limited(caller, limit) {
+            true => Ok(self.guard(caller)?),
+            false => Err(TryLockError::WouldBlock),
+        }
+    }
+
+    #[inline(always)]
+    fn guard(&self, caller: Caller<'_>) -> LockResult<MutexGuard<'_, T>> {
+        self.poison.judge(MutexGuard {
+            mutex: self,
+            entered: Poison::enter(caller),
+            _not_send: PhantomData,
+        })
+    }
+
+    /// Whether a panic has let go of the lock.
+    #[inline]
+    pub fn is_poisoned(&self) -> bool {
+        self.poison.is_poisoned()
+    }
+
+    /// Says that the data are in order again.
+    #[inline]
+    pub fn clear_poison(&self) {
+        self.poison.clear();
+    }
+
+    /// The data, without a lock: the mutable borrow shows that nobody has it.
+    ///
+    /// # Errors
+    ///
+    /// The data all the same, if the lock is poisoned.
+    pub fn get_mut(&mut self) -> LockResult<&mut T> {
+        let value = self.data.get_mut();
+        self.poison.judge(value)
+    }
+}
+
+impl RawMutex {
+    pub(super) const fn new() -> Self {
+        Self {
+            word: AtomicU64::new(0),
+            queue: SpinLock::new(Waiters::new()),
+        }
+    }
+
+    #[inline(always)]
+    #[track_caller]
+    fn lock(&self, caller: Caller<'_>) {
+        // A thread that cannot be unwound takes the lock all the same.
+        let unwinding = caller.check_cancel().is_err();
+        if !self.try_lock(caller) {
+            self.lock_slow(caller, Limit::None, unwinding);
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn try_lock(&self, caller: Caller<'_>) -> bool {
+        let number = caller.number() << HOLDER_SHIFT;
+        self.word
+            .compare_exchange(0, number, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    #[track_caller]
+    fn lock_limited(&self, caller: Caller<'_>, limit: Limit) -> bool {
+        let unwinding = caller.check_cancel().is_err();
+        self.try_lock(caller) || !unwinding && self.lock_slow(caller, limit, false)
+    }
+
+    /// Takes the lock whatever the thread's cancel says: what was unlocked for a while is taken back.
+    #[track_caller]
+    pub(super) fn lock_masked(&self, caller: Caller<'_>) {
+        if !self.try_lock(caller) {
+            self.lock_slow(caller, Limit::None, true);
+        }
+    }
+
+    /// Returns whether the lock was taken.
+    #[cold]
+    #[track_caller]
+    fn lock_slow(&self, caller: Caller<'_>, limit: Limit, masked: bool) -> bool {
+        let mut mask = if masked { Mask::Yes } else { Mask::No };
+        loop {
+            let locked = self.queue.lock();
+            if self.queue_up(caller) {
+                return true;
+            }
+            // SAFETY: the word is part of the lock, which is borrowed for the length of the wait.
+            let reason = unsafe { Reason::new("locking a mutex").held(&raw const self.word) };
+            let how = How {
+                reason,
+                limit,
+                mask,
+            };
+            let give_back = || self.unlock();
+            match self
+                .queue
+                .wait(caller, locked, |waiters| waiters, (), how, give_back)
+            {
+                Outcome::Woken => return true,
+                Outcome::TimedOut => return false,
+                Outcome::Cancelled if limit != Limit::None => return false,
+                // It unwinds already: locks park all the same.
+                Outcome::Cancelled => mask = Mask::Yes,
+            }
+        }
+    }
+
+    /// Under the queue's lock: takes the mutex if it is free, and else says in the word that
+    /// somebody is about to wait. Returns whether it was taken.
+    #[track_caller]
+    fn queue_up(&self, caller: Caller<'_>) -> bool {
+        let number = caller.number() << HOLDER_SHIFT;
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            assert!(
+                word & !QUEUED != number,
+                "lock: this thread holds the mutex already"
+            );
+            let (wanted, taken) = match word {
+                0 => (number, true),
+                held if held & QUEUED != 0 => return false,
+                held => (held | QUEUED, false),
+            };
+            match self.word.compare_exchange_weak(
+                word,
+                wanted,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return taken,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn unlock(&self) {
+        let word = self.word.load(Ordering::Relaxed);
+        if word & QUEUED != 0
+            || self
+                .word
+                .compare_exchange(word, 0, Ordering::Release, Ordering::Relaxed)
+                .is_err()
+        {
+            self.hand_over();
+        }
+    }
+
+    /// Gives the lock to the first of the queue.
+    #[cold]
+    #[inline(never)]
+    fn hand_over(&self) {
+        let waiters = self.queue.lock();
+        let Some(next) = waiters.pop() else {
+            self.word.store(0, Ordering::Release);
+            return;
+        };
+        let queued = match waiters.is_empty() {
+            true => 0,
+            false => QUEUED,
+        };
+        self.word
+            .store(next.number() << HOLDER_SHIFT | queued, Ordering::Release);
+        let unparker = next.release();
+        drop(waiters);
+        unparker.unpark();
+    }
+}
+
+impl<'a, T: ?Sized> MutexGuard<'a, T> {
+    pub(super) fn mutex(&self) -> &'a Mutex<T> {
+        self.mutex
+    }
+}
+
+impl<T: ?Sized> Mutex<T> {
+    pub(super) fn raw(&self) -> &RawMutex {
+        &self.raw
+    }
+
+    /// A guard for a lock that was taken back by `lock_masked`.
+    pub(super) fn guard_again(&self, caller: Caller<'_>) -> LockResult<MutexGuard<'_, T>> {
+        self.guard(caller)
+    }
+}
+
+impl<T: ?Sized> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: invariant 73: the guard's thread holds the lock.
+        unsafe { &*self.mutex.data.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: invariant 73: the guard's thread holds the lock, and the guard is borrowed
+        // mutably.
+        unsafe { &mut *self.mutex.data.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.mutex.poison.leave(self.entered);
+        self.mutex.raw.unlock();
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut d = f.debug_struct("Mutex");
+        match self.try_lock() {
+            Ok(guard) => d.field("data", &&*guard),
+            Err(TryLockError::Poisoned(error)) => d.field("data", &&**error.get_ref()),
+            Err(TryLockError::WouldBlock) => d.field("data", &format_args!("<locked>")),
+        };
+        d.field("poisoned", &self.is_poisoned());
+        d.finish_non_exhaustive()
+    }
+}
+
+impl<T> From<T> for Mutex<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}

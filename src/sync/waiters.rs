@@ -1,0 +1,278 @@
+//! The queue of those who wait for a lock, a permit, an item: the one list of waiters, behind a spin
+//! lock, with waiters of any OS thread. Whoever ends a wait chooses the first, notes it under the
+//! lock, and unparks it after that (rule 6).
+
+use std::marker::PhantomPinned;
+use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::spin_lock::{Locked, SpinLock};
+use crate::park::{Caller, Limit, Links, Mask, Outcome, Reason, Unparker, WaitNode, Waiter};
+
+/// One wait of one thread; it lies in the frame that waits.
+pub(super) struct Wait {
+    pub(super) waiter: Waiter,
+    /// Which of its entries was chosen; 0 while none was. It is written once, under the lock of the
+    /// queue that the chosen entry is in.
+    pub(super) chosen: AtomicUsize,
+}
+
+/// What a queue knows of one that waits in it.
+pub(super) struct Entry<N> {
+    wait: *const Wait,
+    /// What `chosen` becomes.
+    index: usize,
+    /// Whether the same wait stands in other queues too, so that those who choose compete.
+    one_of_many: bool,
+    /// What the waiter wants, or where it takes it.
+    note: N,
+}
+
+pub(super) type Node<N> = WaitNode<Entry<N>>;
+
+/// Those who wait, first in, first out. It lies in a `SpinLock`.
+pub(super) struct Waiters<N> {
+    links: Links<Entry<N>>,
+    /// Linked nodes point at `links`, whatever else is borrowed of the value that it is part of.
+    _pinned: PhantomPinned,
+}
+
+/// A waiter that has been taken out of its queue, and will find that its wait is over. Whoever has
+/// it holds the queue's lock.
+pub(super) struct Chosen<'a, N> {
+    entry: &'a Entry<N>,
+}
+
+impl Wait {
+    /// # Safety
+    ///
+    /// As for `Waiter::new`.
+    #[inline(always)]
+    pub(super) unsafe fn new(caller: Caller<'_>) -> Self {
+        Self {
+            // SAFETY: the caller's duty.
+            waiter: unsafe { Waiter::new(caller) },
+            chosen: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl<N> Entry<N> {
+    /// The only entry of a wait.
+    #[inline(always)]
+    pub(super) fn only(wait: &Wait, note: N) -> Node<N> {
+        WaitNode::with_waiter(Self {
+            wait,
+            index: 1,
+            one_of_many: false,
+            note,
+        })
+    }
+
+    /// One entry of a wait that has several; `index` is not 0.
+    pub(super) fn one_of_many(wait: *const Wait, index: usize, note: N) -> Node<N> {
+        WaitNode::with_waiter(Self {
+            wait,
+            index,
+            one_of_many: true,
+            note,
+        })
+    }
+
+    pub(super) fn note(&self) -> &N {
+        &self.note
+    }
+}
+
+impl<N> Waiters<N> {
+    pub(super) const fn new() -> Self {
+        Self {
+            links: Links::new(),
+            _pinned: PhantomPinned,
+        }
+    }
+
+    /// Whether nobody is linked in. Some of those who are may not be there to be chosen any more.
+    #[inline(always)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// # Safety
+    ///
+    /// As for `Links::push`: the node stays in place until it has been unlinked, under the lock.
+    #[inline(always)]
+    pub(super) unsafe fn push(&self, node: &Node<N>) {
+        // SAFETY: the caller's duty.
+        unsafe { self.links.push(node) };
+    }
+
+    /// Whom `pop` would take, as far as can be seen: looks past those who were leaked or chosen by
+    /// another queue, and unlinks them.
+    pub(super) fn first(&self) -> Option<&N> {
+        loop {
+            let head = self.links.head();
+            // SAFETY: invariant 72: a linked node lives, and the lock that is held keeps it so.
+            let node = unsafe { head.as_ref() }?;
+            let entry = node.who();
+            // SAFETY: invariant 72: an entry's wait lives as long as its node is linked.
+            let wait = unsafe { &*entry.wait };
+            let gone = entry.one_of_many && wait.chosen.load(Ordering::Relaxed) != 0;
+            if !gone && !wait.waiter.is_abandoned() {
+                return Some(&entry.note);
+            }
+            node.unlink();
+        }
+    }
+
+    /// Takes out and chooses who has waited the longest.
+    #[inline]
+    pub(super) fn pop(&self) -> Option<Chosen<'_, N>> {
+        loop {
+            let head = self.links.head();
+            // SAFETY: invariant 72: a linked node lives, and the lock that is held keeps it so.
+            let node = unsafe { head.as_ref() }?;
+            node.unlink();
+            let entry = node.who();
+            if entry.claim() {
+                return Some(Chosen { entry });
+            }
+        }
+    }
+}
+
+impl<N> Entry<N> {
+    /// Makes the wait over on account of this entry; false where it is over already, or where its
+    /// thread will never run again.
+    #[inline]
+    fn claim(&self) -> bool {
+        // SAFETY: invariant 72: the wait lives until its node has been unlinked by who holds the
+        // lock, and what has just been unlinked is let go with the lock.
+        let wait = unsafe { &*self.wait };
+        if wait.waiter.is_abandoned() {
+            return false;
+        }
+        // Relaxed: whoever competes looks at what belongs to the entry under its queue's lock.
+        !self.one_of_many
+            || wait
+                .chosen
+                .compare_exchange(0, self.index, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
+impl<N> Chosen<'_, N> {
+    #[inline(always)]
+    pub(super) fn note(&self) -> &N {
+        &self.entry.note
+    }
+
+    /// The number of the thread that was chosen.
+    #[inline(always)]
+    pub(super) fn number(&self) -> u64 {
+        // SAFETY: invariant 72: as in `claim`.
+        unsafe { &*self.entry.wait }.waiter.number()
+    }
+
+    /// Lets the waiter go. What is to be handed over has been handed over; the unparker is used
+    /// after the lock has been let go.
+    #[inline(always)]
+    pub(super) fn release(self) -> Unparker {
+        let entry = self.entry;
+        // SAFETY: invariant 72: as in `claim`.
+        let wait = unsafe { &*entry.wait };
+        let unparker = wait.waiter.unparker();
+        if !entry.one_of_many {
+            // The waiter may leave from here on, and take node and wait with it.
+            wait.chosen.store(entry.index, Ordering::Release);
+        }
+        unparker
+    }
+}
+
+/// How a thread waits in a queue.
+pub(super) struct How {
+    pub(super) reason: Reason,
+    pub(super) limit: Limit,
+    pub(super) mask: Mask,
+}
+
+impl<S> SpinLock<S> {
+    /// Stands in the queue that `waiters` finds, and parks until it is chosen. `locked` is let go
+    /// meanwhile.
+    ///
+    /// `give_back` undoes a choice that fell while the thread was being unwound: it hands to the next
+    /// what this thread was given.
+    #[inline]
+    pub(super) fn wait<N>(
+        &self,
+        caller: Caller<'_>,
+        locked: Locked<'_, S>,
+        waiters: impl Fn(&S) -> &Waiters<N>,
+        note: N,
+        how: How,
+        give_back: impl FnOnce(),
+    ) -> Outcome {
+        // SAFETY: it stays in this frame, which is part of the run.
+        let wait = unsafe { Wait::new(caller) };
+        let node = Entry::only(&wait, note);
+        // SAFETY: invariant 72: the node is pinned to this frame, and is unlinked before the frame
+        // goes: by who chose it, or by `leaves`.
+        unsafe { waiters(&locked).push(&node) };
+        drop(locked);
+
+        let mut leaves = Leaves {
+            lock: self,
+            node: &node,
+            give_back: Some(give_back),
+        };
+        let outcome = wait
+            .waiter
+            .park_limited(how.reason, how.limit, how.mask, || {
+                wait.chosen.load(Ordering::Acquire) != 0
+            });
+        if outcome == Outcome::Woken {
+            mem::forget(leaves);
+            return outcome;
+        }
+        match leaves.unlink() {
+            true => outcome,
+            // It was chosen after all, in the last moment.
+            false => Outcome::Woken,
+        }
+    }
+}
+
+/// Takes the node out of its queue when the wait ends in another way than by a choice.
+struct Leaves<'a, S, N, G: FnOnce()> {
+    lock: &'a SpinLock<S>,
+    node: &'a Node<N>,
+    /// `None` once the wait has ended without an unwinding.
+    give_back: Option<G>,
+}
+
+impl<S, N, G: FnOnce()> Leaves<'_, S, N, G> {
+    /// Returns whether the node was still in the queue.
+    fn unlink(&mut self) -> bool {
+        self.give_back = None;
+        unlink(self.lock, self.node)
+    }
+}
+
+impl<S, N, G: FnOnce()> Drop for Leaves<'_, S, N, G> {
+    fn drop(&mut self) {
+        if let Some(give_back) = self.give_back.take()
+            && !unlink(self.lock, self.node)
+        {
+            give_back();
+        }
+    }
+}
+
+fn unlink<S, N>(lock: &SpinLock<S>, node: &Node<N>) -> bool {
+    let locked = lock.lock();
+    let linked = node.is_linked();
+    node.unlink();
+    drop(locked);
+    linked
+}
