@@ -18,8 +18,8 @@ pub use crate::scheduler::record::Reason;
 pub use queue::WaitQueue;
 pub use waiter::{Unparker, Waiter};
 
-pub(crate) use crate::scheduler::record::HOLDER_SHIFT;
-pub(crate) use crate::scheduler::{Links, WaitNode, Wakers};
+pub(crate) use crate::scheduler::record::{HOLDER_SHIFT, HOLDER_UNKNOWN};
+pub(crate) use crate::scheduler::{Links, WaitNode};
 pub(crate) use core::{Core, Spawn};
 pub(crate) use door::{Limit, Mask, Outcome};
 pub(crate) use end::Cancelled;

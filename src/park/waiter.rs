@@ -226,9 +226,7 @@ impl Waiter {
                     number: self.number,
                 },
                 None => Target::Elsewhere {
-                    // SAFETY: invariant 70: the core outlives its waiters, this field is never
-                    // written after it was made, and no reference to the rest of it is.
-                    mailbox: unsafe { (*&raw const (**core).mailbox).clone() },
+                    mailbox: mailbox_of(*core),
                     record: *record,
                     number: self.number,
                 },
@@ -248,6 +246,15 @@ impl Waiter {
     pub(crate) fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
     }
+}
+
+/// The mailbox of a waiter's runtime, on any OS thread.
+#[cold]
+fn mailbox_of(core: *const Core) -> Arc<Mailbox> {
+    // SAFETY: invariant 70: the core outlives its waiters. No reference to the rest of it is made.
+    let mailbox = unsafe { &raw const (*core).mailbox };
+    // SAFETY: the field is never written after it was made.
+    unsafe { &*mailbox }.clone()
 }
 
 // SAFETY: invariant 70: what other OS threads can do with a reference is `unparker`, which reads

@@ -67,6 +67,8 @@ pub struct Reason {
 
 /// How far to the left of its flags a lock keeps its holder's number.
 pub(crate) const HOLDER_SHIFT: u32 = 2;
+/// Among those flags: nobody is known to hold the lock, and the number is none.
+pub(crate) const HOLDER_UNKNOWN: u64 = 2;
 
 impl Reason {
     /// A wait that only green threads of this runtime can end, with what the thread does meanwhile
@@ -122,8 +124,10 @@ impl Reason {
     pub(crate) fn holder(&self) -> Option<u64> {
         // SAFETY: `held` asks that the word lives as long as the wait.
         let word = unsafe { self.holder.as_ref() }?;
-        match word.load(Ordering::Relaxed) >> HOLDER_SHIFT {
+        let word = word.load(Ordering::Relaxed);
+        match word >> HOLDER_SHIFT {
             0 => None,
+            _ if word & HOLDER_UNKNOWN != 0 => None,
             number => Some(number),
         }
     }

@@ -8,7 +8,25 @@ mod spin_lock;
 mod waiters;
 mod poisoning;
 mod mutex;
+mod rwlock;
+mod condvar;
+mod barrier;
+mod once;
+mod once_lock;
+mod lazy_lock;
+mod semaphore;
+mod event;
+mod wait_group;
 
 pub use std::sync::*;
 
+pub use barrier::{Barrier, BarrierWaitResult};
+pub use condvar::{Condvar, WaitTimeoutResult};
+pub use event::Event;
+pub use lazy_lock::LazyLock;
 pub use mutex::{Mutex, MutexGuard};
+pub use once::{Once, OnceState};
+pub use once_lock::OnceLock;
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use semaphore::{OwnedPermit, Permit, Semaphore};
+pub use wait_group::{Member, WaitGroup};

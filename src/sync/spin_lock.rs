@@ -70,6 +70,7 @@ impl<S> SpinLock<S> {
         }
     }
 
+    #[expect(dead_code, reason = "for channels")]
     pub(super) fn get_mut(&mut self) -> &mut S {
         self.state.get_mut()
     }

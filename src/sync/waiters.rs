@@ -69,6 +69,7 @@ impl<N> Entry<N> {
         })
     }
 
+    #[expect(dead_code, reason = "for channels")]
     /// One entry of a wait that has several; `index` is not 0.
     pub(super) fn one_of_many(wait: *const Wait, index: usize, note: N) -> Node<N> {
         WaitNode::with_waiter(Self {
@@ -79,6 +80,7 @@ impl<N> Entry<N> {
         })
     }
 
+    #[expect(dead_code, reason = "for channels")]
     pub(super) fn note(&self) -> &N {
         &self.note
     }
@@ -191,10 +193,34 @@ impl<N> Chosen<'_, N> {
 }
 
 /// How a thread waits in a queue.
+#[derive(Clone, Copy)]
 pub(super) struct How {
     pub(super) reason: Reason,
     pub(super) limit: Limit,
     pub(super) mask: Mask,
+}
+
+impl How {
+    /// A wait that any OS thread might end, and that a cancel ends.
+    pub(super) fn shared(what: &'static str, limit: Limit) -> Self {
+        Self {
+            reason: Reason::shared(what),
+            limit,
+            mask: Mask::No,
+        }
+    }
+
+    /// The same for a thread whose `check_cancel` said that it `unwinds` already, and that has to
+    /// wait all the same.
+    pub(super) fn masked_if(self, unwinds: bool) -> Self {
+        match unwinds {
+            true => Self {
+                mask: Mask::Yes,
+                ..self
+            },
+            false => self,
+        }
+    }
 }
 
 impl<S> SpinLock<S> {
@@ -213,6 +239,22 @@ impl<S> SpinLock<S> {
         how: How,
         give_back: impl FnOnce(),
     ) -> Outcome {
+        self.wait_after(caller, locked, waiters, note, how, give_back, || {})
+    }
+
+    /// As `wait`; calls `queued` when the thread stands in the queue and the lock has been let go.
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "`wait` is this with one less")]
+    pub(super) fn wait_after<N>(
+        &self,
+        caller: Caller<'_>,
+        locked: Locked<'_, S>,
+        waiters: impl Fn(&S) -> &Waiters<N>,
+        note: N,
+        how: How,
+        give_back: impl FnOnce(),
+        queued: impl FnOnce(),
+    ) -> Outcome {
         // SAFETY: it stays in this frame, which is part of the run.
         let wait = unsafe { Wait::new(caller) };
         let node = Entry::only(&wait, note);
@@ -226,6 +268,7 @@ impl<S> SpinLock<S> {
             node: &node,
             give_back: Some(give_back),
         };
+        queued();
         let outcome = wait
             .waiter
             .park_limited(how.reason, how.limit, how.mask, || {

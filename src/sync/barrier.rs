@@ -1,0 +1,160 @@
+//! `Barrier`: lets a fixed number of threads wait for each other.
+
+use std::fmt;
+
+use super::spin_lock::SpinLock;
+use super::waiters::{How, Waiters};
+use crate::park::{Caller, Limit, Outcome};
+
+/// A barrier, as [`std::sync::Barrier`], between green threads of any runtime and plain OS threads.
+///
+/// # Examples
+///
+/// ```
+/// use greenlit::{sync::Barrier, thread};
+/// use std::rc::Rc;
+///
+/// greenlit::run(|| {
+///     let barrier = Rc::new(Barrier::new(3));
+///     let threads = [1, 2, 3].map(|_| {
+///         let barrier = barrier.clone();
+///         thread::spawn(move || barrier.wait().is_leader())
+///     });
+///     let leaders = threads.map(|thread| thread.join().unwrap());
+///     assert_eq!(leaders, [false, false, true]);
+/// });
+/// ```
+pub struct Barrier {
+    parties: usize,
+    queue: SpinLock<Queue>,
+}
+
+struct Queue {
+    /// How many wait for this generation to be complete.
+    arrived: usize,
+    /// How often the barrier has opened.
+    generation: u64,
+    /// The generation that each one waits for the end of.
+    waiters: Waiters<u64>,
+}
+
+/// Tells one of the threads that a [`Barrier`] let go from the others.
+#[derive(Debug)]
+pub struct BarrierWaitResult(bool);
+
+impl BarrierWaitResult {
+    /// Whether this thread came last, and so let the others go.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.0
+    }
+}
+
+impl Barrier {
+    /// A barrier for `parties` threads; 0 counts as 1.
+    #[must_use]
+    pub const fn new(parties: usize) -> Self {
+        Self {
+            parties,
+            queue: SpinLock::new(Queue {
+                arrived: 0,
+                generation: 0,
+                waiters: Waiters::new(),
+            }),
+        }
+    }
+
+    /// Waits until as many threads as the barrier is for have called this. Then it can be used
+    /// again.
+    ///
+    /// # Panics
+    ///
+    /// In the main green thread, at a deadlock.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled green thread unwinds from here, and counts as if it had not come: the others wait
+    /// for one more. If it unwinds already, it waits.
+    #[track_caller]
+    pub fn wait(&self) -> BarrierWaitResult {
+        let caller = Caller::current();
+        let unwinds = caller.check_cancel().is_err();
+        let mut queue = self.queue.lock();
+        let generation = queue.generation;
+        queue.arrived += 1;
+        if queue.arrived >= self.parties {
+            queue.arrived = 0;
+            queue.generation += 1;
+            drop(queue);
+            while self.open(generation) {}
+            caller.spend();
+            return BarrierWaitResult(true);
+        }
+
+        let mut how = How::shared("waiting at a barrier", Limit::None).masked_if(unwinds);
+        let arrival = Arrival {
+            barrier: self,
+            generation,
+        };
+        loop {
+            let outcome = self.queue.wait(
+                caller,
+                queue,
+                |queue| &queue.waiters,
+                generation,
+                how,
+                || {},
+            );
+            if outcome == Outcome::Woken {
+                break;
+            }
+            // It unwinds already, and has to wait all the same.
+            how = how.masked_if(true);
+            queue = self.queue.lock();
+            if queue.generation != generation {
+                break;
+            }
+        }
+        std::mem::forget(arrival);
+        BarrierWaitResult(false)
+    }
+
+    /// Lets go one of those who wait for the end of `generation`.
+    fn open(&self, generation: u64) -> bool {
+        let queue = self.queue.lock();
+        if queue.waiters.first() != Some(&generation) {
+            return false;
+        }
+        let Some(chosen) = queue.waiters.pop() else {
+            return false;
+        };
+        let unparker = chosen.release();
+        drop(queue);
+        unparker.unpark();
+        true
+    }
+}
+
+/// One thread's arrival; dropped where the thread is cancelled before the barrier has opened.
+struct Arrival<'a> {
+    barrier: &'a Barrier,
+    generation: u64,
+}
+
+impl Drop for Arrival<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.barrier.queue.lock();
+        if queue.generation == self.generation {
+            queue.arrived -= 1;
+        }
+    }
+}
+
+impl fmt::Debug for Barrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Barrier").finish_non_exhaustive()
+    }
+}
+
+impl std::panic::UnwindSafe for Barrier {}
+impl std::panic::RefUnwindSafe for Barrier {}

@@ -1,0 +1,163 @@
+//! `Event`: a flag that threads wait for, as asyncio's and threading's of Python.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::spin_lock::SpinLock;
+use super::waiters::{How, Waiters};
+use crate::clock::{self, Instant};
+use crate::park::{Caller, Limit, Outcome};
+
+/// A flag that green threads of any runtime, and plain OS threads, wait for.
+///
+/// # Examples
+///
+/// ```
+/// use greenlit::{sync::Event, thread};
+///
+/// static START: Event = Event::new();
+///
+/// greenlit::run(|| {
+///     let runners = [1, 2].map(|_| thread::spawn(|| START.wait()));
+///     thread::yield_now();
+///     START.set();
+///     // Those who wait now are let go, whatever comes after.
+///     START.clear();
+///     runners.map(|runner| runner.join().unwrap());
+/// });
+/// ```
+pub struct Event {
+    queue: SpinLock<Queue>,
+}
+
+struct Queue {
+    is_set: bool,
+    /// How often it was set: those who came before are let go by it.
+    sets: u64,
+    /// What `sets` was when each one came.
+    waiters: Waiters<u64>,
+}
+
+impl Event {
+    /// A flag that is not set.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            queue: SpinLock::new(Queue {
+                is_set: false,
+                sets: 0,
+                waiters: Waiters::new(),
+            }),
+        }
+    }
+
+    /// Sets the flag, and lets go all that wait now, in the order in which they came.
+    pub fn set(&self) {
+        let mut queue = self.queue.lock();
+        queue.is_set = true;
+        queue.sets += 1;
+        let sets = queue.sets;
+        while queue.waiters.first().is_some_and(|came| *came < sets) {
+            let Some(waiter) = queue.waiters.pop() else {
+                continue;
+            };
+            let unparker = waiter.release();
+            drop(queue);
+            unparker.unpark();
+            queue = self.queue.lock();
+        }
+    }
+
+    /// Clears the flag: whoever comes from now on waits.
+    pub fn clear(&self) {
+        self.queue.lock().is_set = false;
+    }
+
+    /// Whether the flag is set.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.queue.lock().is_set
+    }
+
+    /// Waits until the flag is set.
+    ///
+    /// # Panics
+    ///
+    /// In the main green thread, at a deadlock.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled green thread unwinds from here; if it unwinds already, it waits.
+    #[track_caller]
+    pub fn wait(&self) {
+        self.wait_limited(Limit::None);
+    }
+
+    /// Waits until the flag is set, but no longer than `timeout`. Returns whether it was; false too
+    /// where a cancelled thread unwinds already.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`wait`](Self::wait).
+    #[track_caller]
+    #[must_use = "false says that the time is over"]
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        self.wait_limited(Limit::After(clock::length(timeout)))
+    }
+
+    /// As [`wait_timeout`](Self::wait_timeout), until a point in time.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`wait`](Self::wait).
+    #[track_caller]
+    #[must_use = "false says that the deadline has passed"]
+    pub fn wait_deadline(&self, deadline: Instant) -> bool {
+        self.wait_limited(Limit::At(deadline.nanos()))
+    }
+
+    #[track_caller]
+    fn wait_limited(&self, limit: Limit) -> bool {
+        let caller = Caller::current();
+        let unwinds = caller.check_cancel().is_err();
+        let mut how = How::shared("waiting for an event", limit).masked_if(unwinds);
+        loop {
+            let queue = self.queue.lock();
+            if queue.is_set {
+                drop(queue);
+                caller.spend();
+                return true;
+            }
+            if unwinds && limit != Limit::None {
+                return false;
+            }
+            let sets = queue.sets;
+            let outcome = self
+                .queue
+                .wait(caller, queue, |queue| &queue.waiters, sets, how, || {});
+            match outcome {
+                Outcome::Woken => return true,
+                _ if limit != Limit::None => return false,
+                // It unwinds already, and has to wait all the same.
+                _ => how = how.masked_if(true),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("is_set", &self.is_set())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Event {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::panic::UnwindSafe for Event {}
+impl std::panic::RefUnwindSafe for Event {}

@@ -1,0 +1,225 @@
+//! `OnceLock`: a cell that is written once, by whoever comes first.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+
+use super::once::{Once, Progress};
+
+/// A cell that can be written once, as [`std::sync::OnceLock`], between green threads of any runtime
+/// and plain OS threads. Initialisers may park.
+///
+/// # Examples
+///
+/// ```
+/// use greenlit::{sync::OnceLock, thread};
+///
+/// static ANSWER: OnceLock<u32> = OnceLock::new();
+///
+/// greenlit::run(|| {
+///     let slow = thread::spawn(|| *ANSWER.get_or_init(|| { thread::yield_now(); 42 }));
+///     thread::yield_now();
+///     // The other's initialiser is under way: this waits for it.
+///     assert_eq!(*ANSWER.get_or_init(|| 0), 42);
+///     assert_eq!(slow.join().unwrap(), 42);
+/// });
+/// ```
+pub struct OnceLock<T> {
+    once: Once,
+    /// Initialised once `once` is complete.
+    value: UnsafeCell<MaybeUninit<T>>,
+    /// It owns a `T`, and drops it.
+    _owns: PhantomData<T>,
+}
+
+// SAFETY: it owns its value.
+unsafe impl<T: Send> Send for OnceLock<T> {}
+// SAFETY: all threads share the value, which one of them brought.
+unsafe impl<T: Send + Sync> Sync for OnceLock<T> {}
+
+impl<T: std::panic::UnwindSafe> std::panic::UnwindSafe for OnceLock<T> {}
+impl<T: std::panic::RefUnwindSafe + std::panic::UnwindSafe> std::panic::RefUnwindSafe
+    for OnceLock<T>
+{
+}
+
+impl<T> OnceLock<T> {
+    /// An empty cell.
+    #[inline]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            once: Once::new(),
+            value: UnsafeCell::new(MaybeUninit::uninit()),
+            _owns: PhantomData,
+        }
+    }
+
+    /// The value, if there is one. It does not park.
+    #[inline]
+    pub fn get(&self) -> Option<&T> {
+        if !self.once.is_completed() {
+            return None;
+        }
+        // SAFETY: invariant 74: nobody writes into a complete cell through a shared reference.
+        let value = unsafe { &*self.value.get() };
+        // SAFETY: invariant 74: a complete `once` says that the value is there, for good.
+        Some(unsafe { value.assume_init_ref() })
+    }
+
+    /// The value to be changed, if there is one.
+    #[inline]
+    pub fn get_mut(&mut self) -> Option<&mut T> {
+        match self.once.progress() {
+            // SAFETY: invariant 74.
+            Progress::Complete => Some(unsafe { self.value.get_mut().assume_init_mut() }),
+            Progress::Incomplete | Progress::Poisoned => None,
+        }
+    }
+
+    /// Waits until there is a value.
+    ///
+    /// # Panics
+    ///
+    /// In the main green thread, at a deadlock.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled green thread unwinds from here; if it unwinds already, it waits.
+    #[track_caller]
+    pub fn wait(&self) -> &T {
+        self.once.wait_force();
+        self.get().expect("the wait has ended")
+    }
+
+    /// Puts `value` in.
+    ///
+    /// # Errors
+    ///
+    /// `value` itself, if there is one already. Where an initialiser is under way, it is waited for.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`wait`](Self::wait), while an initialiser is under way.
+    #[track_caller]
+    pub fn set(&self, value: T) -> Result<(), T> {
+        let mut value = Some(value);
+        self.get_or_init(|| value.take().expect("an initialiser is called once"));
+        match value {
+            None => Ok(()),
+            Some(value) => Err(value),
+        }
+    }
+
+    /// The value; without one, that of `f` becomes it. Of several calls at once one runs its `f`, and
+    /// the others wait for it.
+    ///
+    /// # Panics
+    ///
+    /// With `f`'s payload where it panics: then the cell stays empty. If `f` calls this again.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`wait`](Self::wait), while another's initialiser is under way. `f` itself is shielded: a
+    /// cancel comes after it.
+    #[inline]
+    #[track_caller]
+    pub fn get_or_init<F>(&self, f: F) -> &T
+    where
+        F: FnOnce() -> T,
+    {
+        if let Some(value) = self.get() {
+            return value;
+        }
+        self.once.call_once_force(|_| self.fill(f));
+        self.get().expect("an initialiser has been completed")
+    }
+
+    /// As `get_or_init`, but a panic of `f` poisons the cell for ever.
+    #[inline]
+    #[track_caller]
+    pub(super) fn get_or_init_once<F>(&self, f: F) -> &T
+    where
+        F: FnOnce() -> T,
+    {
+        if let Some(value) = self.get() {
+            return value;
+        }
+        self.once.call_once(|| self.fill(f));
+        self.get().expect("an initialiser has been completed")
+    }
+
+    fn fill(&self, f: impl FnOnce() -> T) {
+        let value = f();
+        // SAFETY: invariant 74: this runs inside the one call of `once` that is under way, and
+        // nobody looks at the value before that has been completed.
+        unsafe { self.value.get().write(MaybeUninit::new(value)) };
+    }
+
+    /// Takes the value out, and leaves the cell as new.
+    pub fn take(&mut self) -> Option<T> {
+        match self.once.progress() {
+            Progress::Complete => {
+                self.once.reset();
+                // SAFETY: invariant 74; the cell counts as empty from the line above on.
+                Some(unsafe { self.value.get_mut().assume_init_read() })
+            }
+            Progress::Incomplete | Progress::Poisoned => None,
+        }
+    }
+
+    /// Takes the value out.
+    pub fn into_inner(mut self) -> Option<T> {
+        self.take()
+    }
+
+    pub(super) fn once(&mut self) -> &mut Once {
+        &mut self.once
+    }
+}
+
+impl<T> Drop for OnceLock<T> {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for OnceLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut d = f.debug_tuple("OnceLock");
+        match self.get() {
+            Some(value) => d.field(value),
+            None => d.field(&format_args!("<uninit>")),
+        };
+        d.finish()
+    }
+}
+
+impl<T> Default for OnceLock<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> From<T> for OnceLock<T> {
+    fn from(value: T) -> Self {
+        let cell = Self::new();
+        cell.get_or_init(|| value);
+        cell
+    }
+}
+
+impl<T: Clone> Clone for OnceLock<T> {
+    fn clone(&self) -> Self {
+        self.get().cloned().map_or_else(Self::new, Self::from)
+    }
+}
+
+impl<T: PartialEq> PartialEq for OnceLock<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl<T: Eq> Eq for OnceLock<T> {}
