@@ -21,7 +21,7 @@ mod sys;
 pub(crate) use self::os_stack::os_stack;
 pub(crate) use self::overflow::install_overflow_handler;
 pub(crate) use self::pool::Pool;
-pub(crate) use self::size::{SizeClass, default_size};
+pub(crate) use self::size::{LEAST_BYTES, SizeClass, default_size};
 pub(crate) use self::slab::Slot;
 
 use self::slab::Slab;

@@ -24,7 +24,7 @@ const TURN_BYTES: usize = 4096;
 const OVERHEAD_BYTES: usize = COLOUR_BYTES + SIGNAL_FRAME_BYTES + TURN_BYTES;
 
 /// The least stack size that is accepted: a panic's message and unwinding need about half of it.
-const LEAST_BYTES: usize = 16 * 1024;
+pub(crate) const LEAST_BYTES: usize = 16 * 1024;
 
 /// The smallest slot, 32 KiB, as a power of two.
 const LEAST_SHIFT: u32 = 15;

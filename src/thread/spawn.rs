@@ -9,11 +9,14 @@ use super::scope;
 use crate::park::{Core, Spawn, refuse_in_child};
 use crate::scheduler::Record;
 use crate::scheduler::record::{extra, flag};
-use crate::stack::SizeClass;
+use crate::stack::{LEAST_BYTES, SizeClass};
 
 /// Closures that are larger, or aligned to more, are boxed, so that a spawn touches one page of the
 /// new stack and a small stack holds any.
 const LARGEST_IN_PLACE: usize = 1024;
+
+// With its alignment, and the first frame's, it reaches nowhere near the end of the least stack.
+const _: () = assert!(4 * LARGEST_IN_PLACE <= LEAST_BYTES);
 
 /// Spawns a green thread that runs `f`, after those that are ready already.
 ///
