@@ -9,32 +9,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use greenlit::net::{TcpListener, TcpStream};
-use greenlit::thread::{self, JoinHandle, yield_now};
+use greenlit::thread::{self, yield_now};
 use greenlit::time::{Duration, Instant};
 
-/// A stream on the reactor and its peer, a blocking std socket.
-fn pair() -> (TcpStream, std::net::TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (listener.accept().unwrap().0, peer)
-}
+mod scene;
 
-/// Yields until the kernel's event for something that was just done over loopback has been served.
-/// Loopback delivers within the sending call; the turn is due within 100 µs, and the bound is far
-/// above that.
-fn settle() {
-    let end = Instant::now() + Duration::from_millis(2);
-    while Instant::now() < end {
-        yield_now();
-    }
-}
-
-/// Spawns a green thread and lets it run until it parks or ends.
-fn start<T: 'static>(body: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
-    let handle = thread::spawn(body);
-    yield_now();
-    handle
-}
+use scene::{pair, settle, start};
 
 #[test]
 fn smoke() {

@@ -2,8 +2,7 @@
 //! std's. All addresses are on loopback, or are refused by the kernel before a packet is sent.
 
 use std::cell::Cell;
-use std::fmt::Debug;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Command;
@@ -17,13 +16,9 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen, socket,
 };
 
-/// What of a result can be compared between two runs.
-fn seen<T: Debug>(result: io::Result<T>) -> String {
-    match result {
-        Ok(value) => format!("{value:?}"),
-        Err(error) => format!("{:?} {:?} {error}", error.kind(), error.raw_os_error()),
-    }
-}
+mod scene;
+
+use scene::seen;
 
 /// A port of loopback on which nobody listens: bound, so that nobody else takes it.
 fn refusing_port(host: &str) -> Option<(OwnedFd, SocketAddr)> {

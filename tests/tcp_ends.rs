@@ -11,19 +11,9 @@ use greenlit::thread::{self, JoinHandle, yield_now};
 use greenlit::time::{Duration, Instant};
 use nix::sys::socket::{MsgFlags, send, setsockopt, sockopt};
 
-/// A stream on the reactor and its peer, a blocking std socket.
-fn pair() -> (TcpStream, std::net::TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (listener.accept().unwrap().0, peer)
-}
+mod scene;
 
-/// Spawns a green thread and lets it run until it parks or ends.
-fn start<T: 'static>(body: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
-    let handle = thread::spawn(body);
-    yield_now();
-    handle
-}
+use scene::{pair, start};
 
 /// Closes the socket with a reset rather than in order.
 fn reset(stream: std::net::TcpStream) {

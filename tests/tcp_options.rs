@@ -1,8 +1,7 @@
 //! `greenlit::net` beside `std::net`: the same code runs on std, on greenlit outside a runtime and
 //! on greenlit inside one, and must see the same. What needs several green threads is in `net.rs`.
 
-use std::fmt::Debug;
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -11,29 +10,10 @@ use greenlit::net as greenlit_net;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::net as std_net;
 
-/// Declares a test whose body, an expression over a module called `net`, has one value everywhere.
-macro_rules! same_as_std {
-    ($(#[$attribute:meta])* fn $name:ident() $body:block) => {
-        $(#[$attribute])*
-        #[test]
-        fn $name() {
-            let expected = {
-                use std::net;
-                $body
-            };
-            let outside = {
-                use greenlit::net;
-                $body
-            };
-            let inside = greenlit::run(|| {
-                use greenlit::net;
-                $body
-            });
-            assert_eq!(outside, expected, "outside a runtime");
-            assert_eq!(inside, expected, "inside a runtime");
-        }
-    };
-}
+#[macro_use]
+mod scene;
+
+use scene::seen;
 
 /// A connection over loopback: the client's end and the server's.
 macro_rules! pair {
@@ -43,15 +23,6 @@ macro_rules! pair {
         let (server, _) = listener.accept().unwrap();
         (client, server)
     }};
-}
-
-/// What of a result can be compared between two runs: the value, or the error with its kind, number
-/// and message.
-fn seen<T: Debug>(result: io::Result<T>) -> String {
-    match result {
-        Ok(value) => format!("{value:?}"),
-        Err(error) => format!("{:?} {:?} {error}", error.kind(), error.raw_os_error()),
-    }
 }
 
 fn is_blocking_in_the_kernel(socket: &impl AsFd) -> bool {
@@ -104,6 +75,8 @@ same_as_std! {
 
 #[test]
 fn quickack_is_that_of_the_extension_trait() {
+    use greenlit::os::linux::net::TcpStreamExt;
+
     let (stream, _peer) = pair!(greenlit_net);
     stream.set_quickack(true).unwrap();
     assert!(stream.quickack().unwrap());

@@ -3,7 +3,7 @@
 
 mod source;
 mod ready;
-mod accept;
+mod peer;
 mod outside;
 mod pidfd;
 mod end;
@@ -14,9 +14,9 @@ pub use std::io::*;
 
 pub use source::Source;
 
-pub(crate) use accept::accept;
 pub(crate) use cached::{read_cached, read_cached_at};
 pub(crate) use end::End;
+pub(crate) use peer::{accept, receive_from};
 pub(crate) use pidfd::open_pidfd;
 pub(crate) use ready::check_cancel;
 pub(crate) use source::Kind;

@@ -75,6 +75,20 @@ impl<T: AsFd> Source<T> {
         result
     }
 
+    /// One try, past those who wait: for a call that waits for something else than this source's
+    /// readiness. `op` runs no code of the user's.
+    pub(crate) fn try_once<R>(&self, mut op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        let mut attempt = || op(self.get_ref());
+        let Some(core) = Core::current() else {
+            refuse_in_child();
+            return retry_interrupted(&mut attempt);
+        };
+        core.check_cancel().map_err(|_| cancelled())?;
+        let result = retry_interrupted(&mut attempt);
+        core.spend();
+        result
+    }
+
     /// Forgets the readiness that a short count proved consumed.
     #[inline]
     fn note_short<R>(

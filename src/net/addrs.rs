@@ -4,6 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::{io, iter, option, slice, vec};
 
+use nix::sys::socket::SockaddrStorage;
+
 use crate::blocking;
 
 /// Converts or resolves a value to socket addresses, as [`std::net::ToSocketAddrs`] does.
@@ -168,6 +170,25 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         (**self).to_socket_addrs()
     }
+}
+
+/// The address that the kernel gave, as std shows it.
+///
+/// # Errors
+///
+/// `InvalidInput`, as std's, where it is no IP address.
+pub(super) fn ip_address(address: Option<SockaddrStorage>) -> io::Result<SocketAddr> {
+    let address = address.as_ref();
+    if let Some(v4) = address.and_then(SockaddrStorage::as_sockaddr_in) {
+        return Ok(SocketAddr::V4(SocketAddrV4::from(*v4)));
+    }
+    if let Some(v6) = address.and_then(SockaddrStorage::as_sockaddr_in6) {
+        return Ok(SocketAddr::V6(SocketAddrV6::from(*v6)));
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "the peer has no IP address",
+    ))
 }
 
 /// Has std resolve `target` on another OS thread, so that rules and messages are std's own.

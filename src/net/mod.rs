@@ -10,30 +10,34 @@
 //!   looked up on another OS thread.
 //! - Timeouts are kept to the nanosecond. std's are rounded up to the kernel's clock tick.
 //! - A listener's queue is as long as the system allows; std's has room for 128 connections.
-//! - `FromRawFd` is left out, because this module holds no unsafe code: write
-//!   `TcpStream::from(unsafe { OwnedFd::from_raw_fd(fd) })`.
 //! - The methods that std has deprecated (`only_v6`, `set_only_v6`) are left out.
-//! - The extensions of `std::os::linux::net::TcpStreamExt` are plain methods.
 //!
 //! # Sockets that come from elsewhere
 //!
 //! A socket made by this module is always in the kernel's non-blocking mode, and leaves it when it
 //! is converted into std's type or an [`OwnedFd`](std::os::fd::OwnedFd). One that is converted
 //! *from* those is never switched, since another process or thread may share it: a blocking one
-//! stays blocking for them, and a non-blocking one still parks here until
-//! [`TcpStream::set_nonblocking`] says otherwise.
+//! stays blocking for them, and a non-blocking one still parks here until `set_nonblocking` says
+//! otherwise.
 
-pub use std::net::{
-    AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,
-};
+// What this module has itself shadows what the glob brings.
+pub use std::net::*;
 
 pub use self::addrs::ToSocketAddrs;
 pub use self::tcp_listener::{Incoming, TcpListener};
 pub use self::tcp_stream::TcpStream;
+pub use self::udp_socket::UdpSocket;
 
 mod addrs;
 mod options;
+mod socket;
 mod connect;
+mod accept;
+mod transfer;
+mod datagram;
 mod tcp_listener;
 mod tcp_stream;
-mod tcp_transfer;
+mod udp_socket;
+mod udp_options;
+pub(crate) mod unix;
+pub(crate) mod linux;

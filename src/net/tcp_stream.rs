@@ -1,15 +1,15 @@
-//! `std::net::TcpStream` on the reactor: construction, options, conversions. Reading and writing
-//! are in `tcp_transfer.rs`.
+//! `std::net::TcpStream` on the reactor: construction and options. Reading and writing are in
+//! `transfer.rs`, conversions in `socket.rs`.
 
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
-use std::os::linux::net::TcpStreamExt;
-use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
 use super::connect;
-use super::options::{self, Options};
+use super::options;
+use super::socket::{Socket, socket_timeouts, socket_type};
+use super::transfer::byte_stream;
 use super::{ToSocketAddrs, addrs};
 use crate::io::{Kind, Source};
 
@@ -37,9 +37,7 @@ use crate::io::{Kind, Source};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct TcpStream {
-    pub(super) source: Source<std::net::TcpStream>,
-    /// Shared with every clone of this stream.
-    pub(super) options: Arc<Options>,
+    pub(super) socket: Socket<std::net::TcpStream>,
 }
 
 impl TcpStream {
@@ -77,8 +75,7 @@ impl TcpStream {
     /// A connection that this crate opened: non-blocking and not shared.
     fn new(source: Source<std::net::TcpStream>) -> TcpStream {
         TcpStream {
-            source,
-            options: Arc::new(Options::new()),
+            socket: Socket::own(source),
         }
     }
 
@@ -90,13 +87,27 @@ impl TcpStream {
         ))
     }
 
+    /// Reads without taking the data off the connection, parking until there is some. 0 means its
+    /// end.
+    ///
+    /// # Errors
+    ///
+    /// As a read: `WouldBlock` when the timeout of reads passes or in the non-blocking mode.
+    ///
+    /// # Cancellation
+    ///
+    /// No data is lost.
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.socket.peek_stream("TcpStream::peek", buf)
+    }
+
     /// The address of the other end.
     ///
     /// # Errors
     ///
     /// `NotConnected` once the connection has been reset.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.source.get_ref().peer_addr()
+        self.socket.get().peer_addr()
     }
 
     /// The address of this end.
@@ -105,7 +116,7 @@ impl TcpStream {
     ///
     /// What `getsockname(2)` reports.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.source.get_ref().local_addr()
+        self.socket.get().local_addr()
     }
 
     /// Shuts down reading, writing or both, at once and for all clones. Green threads parked in
@@ -115,63 +126,7 @@ impl TcpStream {
     ///
     /// `NotConnected` if the connection is gone.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.source.get_ref().shutdown(how)
-    }
-
-    /// Makes a second handle to the same connection. Data and all options are shared.
-    ///
-    /// A shared reference does the same for less where lifetimes allow it: `&TcpStream` reads and
-    /// writes.
-    ///
-    /// # Errors
-    ///
-    /// When no file descriptor is left.
-    pub fn try_clone(&self) -> io::Result<TcpStream> {
-        let source = Source::from_owned(self.source.get_ref().try_clone()?, self.source.kind());
-        source.set_shared();
-        self.source.set_shared();
-        Ok(TcpStream {
-            source,
-            options: Arc::clone(&self.options),
-        })
-    }
-
-    /// Bounds each following read: one that gets nothing in this time returns `WouldBlock`. `None`
-    /// waits for ever.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` for a timeout of zero.
-    pub fn set_read_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
-        self.options.read_timeout.set(dur)
-    }
-
-    /// Bounds each following write: one that can hand over nothing in this time returns
-    /// `WouldBlock`. `None` waits for ever.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` for a timeout of zero.
-    pub fn set_write_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
-        self.options.write_timeout.set(dur)
-    }
-
-    /// The timeout of reads.
-    ///
-    /// # Errors
-    ///
-    /// None; the result is there because std's method has one.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.options.read_timeout.get())
-    }
-
-    /// The timeout of writes.
-    ///
-    /// # Errors
-    ///
-    /// None; the result is there because std's method has one.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.options.write_timeout.get())
+        self.socket.get().shutdown(how)
     }
 
     /// Sets `TCP_NODELAY`: small writes are sent at once rather than gathered.
@@ -180,7 +135,7 @@ impl TcpStream {
     ///
     /// What `setsockopt(2)` reports.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.source.get_ref().set_nodelay(nodelay)
+        self.socket.get().set_nodelay(nodelay)
     }
 
     /// The value of `TCP_NODELAY`.
@@ -189,7 +144,7 @@ impl TcpStream {
     ///
     /// What `getsockopt(2)` reports.
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.source.get_ref().nodelay()
+        self.socket.get().nodelay()
     }
 
     /// Sets `IP_TTL`, the time to live of the packets sent from this socket.
@@ -198,7 +153,7 @@ impl TcpStream {
     ///
     /// When the value is out of range.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.source.get_ref().set_ttl(ttl)
+        self.socket.get().set_ttl(ttl)
     }
 
     /// The value of `IP_TTL`.
@@ -207,135 +162,18 @@ impl TcpStream {
     ///
     /// What `getsockopt(2)` reports.
     pub fn ttl(&self) -> io::Result<u32> {
-        self.source.get_ref().ttl()
-    }
-
-    /// Sets `TCP_QUICKACK`, until the kernel resets it: data is acknowledged at once rather than
-    /// delayed.
-    ///
-    /// # Errors
-    ///
-    /// What `setsockopt(2)` reports.
-    pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
-        self.source.get_ref().set_quickack(quickack)
-    }
-
-    /// The value of `TCP_QUICKACK`.
-    ///
-    /// # Errors
-    ///
-    /// What `getsockopt(2)` reports.
-    pub fn quickack(&self) -> io::Result<bool> {
-        self.source.get_ref().quickack()
-    }
-
-    /// Takes the error pending on the socket (`SO_ERROR`), if there is one.
-    ///
-    /// # Errors
-    ///
-    /// What `getsockopt(2)` reports.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.source.get_ref().take_error()
-    }
-
-    /// Chooses whether reads and writes return `WouldBlock` instead of parking. Clones share the
-    /// choice.
-    ///
-    /// # Errors
-    ///
-    /// None; the result is there because std's method has one.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.options.set_nonblocking(nonblocking);
-        Ok(())
+        self.socket.get().ttl()
     }
 }
 
-impl fmt::Debug for TcpStream {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.source.get_ref().fmt(formatter)
+// Only TCP has `nodelay`: other sockets may have come in here, and theirs are other rules.
+socket_type!(
+    TcpStream,
+    std::net::TcpStream,
+    |stream| match stream.nodelay() {
+        Ok(_) => Kind::Stream,
+        Err(_) => Kind::NonBlocking,
     }
-}
-
-/// A socket whose fd was shown may have been duplicated, and leaves the reactor as a clone does
-/// when it is closed.
-impl AsFd for TcpStream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.source.set_shared();
-        self.source.get_ref().as_fd()
-    }
-}
-
-impl AsRawFd for TcpStream {
-    fn as_raw_fd(&self) -> RawFd {
-        self.source.set_shared();
-        self.source.get_ref().as_raw_fd()
-    }
-}
-
-/// Timeouts come along. The socket's mode stays what it was, for whoever shares it; reads and
-/// writes park in either mode.
-impl From<std::net::TcpStream> for TcpStream {
-    fn from(stream: std::net::TcpStream) -> TcpStream {
-        // A timeout that cannot be asked for or kept is none, since a conversion has no way to
-        // report an error.
-        let options = Options::foreign();
-        let _ = options
-            .read_timeout
-            .set(stream.read_timeout().ok().flatten());
-        let _ = options
-            .write_timeout
-            .set(stream.write_timeout().ok().flatten());
-
-        // What only TCP has: other sockets may have come in here, and theirs are other rules.
-        let kind = match stream.nodelay() {
-            Ok(_) => Kind::Stream,
-            Err(_) => Kind::NonBlocking,
-        };
-        let source = Source::from_owned(stream, kind);
-        source.set_shared();
-        TcpStream {
-            source,
-            options: Arc::new(options),
-        }
-    }
-}
-
-/// Timeouts go along. std's stream blocks, unless [`TcpStream::set_nonblocking`] says otherwise or
-/// it came in another mode.
-impl From<TcpStream> for std::net::TcpStream {
-    fn from(stream: TcpStream) -> std::net::TcpStream {
-        let TcpStream { source, options } = stream;
-        let stream = source.into_inner();
-
-        // An open socket refuses none of these, and a conversion has no way to report an error.
-        let _ = stream.set_read_timeout(options.read_timeout.get());
-        let _ = stream.set_write_timeout(options.write_timeout.get());
-        if let Some(nonblocking) = options.hand_over() {
-            let _ = stream.set_nonblocking(nonblocking);
-        }
-        stream
-    }
-}
-
-impl From<OwnedFd> for TcpStream {
-    fn from(fd: OwnedFd) -> TcpStream {
-        TcpStream::from(std::net::TcpStream::from(fd))
-    }
-}
-
-impl From<TcpStream> for OwnedFd {
-    fn from(stream: TcpStream) -> OwnedFd {
-        std::net::TcpStream::from(stream).into()
-    }
-}
-
-impl IntoRawFd for TcpStream {
-    fn into_raw_fd(self) -> RawFd {
-        OwnedFd::from(self).into_raw_fd()
-    }
-}
-
-const _: () = {
-    const fn assert_send_sync<T: Send + Sync>() {}
-    assert_send_sync::<TcpStream>();
-};
+);
+socket_timeouts!(TcpStream);
+byte_stream!(TcpStream, "TcpStream::read", "TcpStream::write");

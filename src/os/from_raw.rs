@@ -1,8 +1,10 @@
-//! `FromRawFd` for the types of `fs`, which open no unsafe code of their own.
+//! `FromRawFd` for the types of `net` and `fs`, which open no unsafe code of their own.
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use crate::fs::File;
+use crate::net::unix::{UnixDatagram, UnixListener, UnixStream};
+use crate::net::{TcpListener, TcpStream, UdpSocket};
 
 macro_rules! from_raw_fd {
     ($($owner:ty),*) => {
@@ -16,4 +18,12 @@ macro_rules! from_raw_fd {
     };
 }
 
-from_raw_fd!(File);
+from_raw_fd!(
+    File,
+    TcpListener,
+    TcpStream,
+    UdpSocket,
+    UnixDatagram,
+    UnixListener,
+    UnixStream
+);

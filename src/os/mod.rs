@@ -4,5 +4,6 @@
 pub use std::os::*;
 
 pub mod unix;
+pub mod linux;
 #[expect(unsafe_code, reason = "`FromRawFd`'s method is unsafe to call")]
 mod from_raw;

@@ -5,3 +5,4 @@ pub use std::os::unix::*;
 #[expect(unsafe_code, reason = "`pre_exec` is unsafe to call, as std's is")]
 pub mod process;
 pub mod fs;
+pub mod net;

@@ -1,0 +1,8 @@
+//! `std::os::unix::net` on the reactor: sockets that are named by a path, by an abstract name
+//! ([`SocketAddrExt`](crate::os::linux::net::SocketAddrExt)), or not at all.
+//!
+//! What [`crate::net`] says of sockets that come from elsewhere, and of timeouts, holds here too.
+
+pub use std::os::unix::net::*;
+
+pub use crate::net::unix::{Incoming, UnixDatagram, UnixListener, UnixStream};
