@@ -1,6 +1,8 @@
-//! std::time's shape: the one clock's `Instant`, `Duration`, and `sleep` for green threads.
+//! std::time's shape: the one clock's `Instant`, `sleep` for green threads, and all that std has
+//! besides.
 
-pub use std::time::Duration;
+// `Instant`, which is declared below, stands before that of the glob.
+pub use std::time::*;
 
 pub use crate::clock::Instant;
 pub use crate::thread::{sleep, sleep_until};

@@ -33,7 +33,11 @@ const INSIDE: &[&str] = &["arch", "stack", "coroutine", "scheduler", "reactor"];
 const OUTSIDERS: &[&str] = &["net", "time", "sync"];
 
 /// Names at the crate's root that are not modules, and the module each comes from.
-const ROOT_NAMES: &[(&str, &str)] = &[("run", "runtime"), ("Runtime", "runtime")];
+const ROOT_NAMES: &[(&str, &str)] = &[
+    ("run", "runtime"),
+    ("Runtime", "runtime"),
+    ("thread_local", "thread"),
+];
 
 /// The house's limit; a file that needs more is two files.
 const LINES_AT_MOST: usize = 500;

@@ -8,6 +8,7 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::panicking;
 
 use tracing::level_filters::LevelFilter;
 
@@ -302,7 +303,7 @@ impl Core {
         unsafe { self.switch_ready(running, target) };
     }
 
-    /// Switches from a thread that stays ready.
+    /// Switches from a thread that stays ready. If it unwinds, it is marked first (rule 20).
     ///
     /// # Safety
     ///
@@ -311,6 +312,9 @@ impl Core {
     unsafe fn switch_ready(&self, running: &Record, next: *const Record) {
         if traced() {
             self.leave_spans(running);
+        }
+        if panicking() {
+            self.unwinds(running);
         }
         // SAFETY: the caller's duty.
         unsafe { self.run_queue.set_head(next) };

@@ -291,10 +291,25 @@ impl Core {
         true
     }
 
+    /// Whether the running thread is one that unwinds, where std says that somebody does. It is
+    /// marked if nobody else explains that.
+    #[cold]
+    pub(crate) fn unwinds(&self, record: &Record) -> bool {
+        if UNWINDING.get() == 0 {
+            self.mark_unwinding(record);
+        }
+        record.has(flag::UNWINDING)
+    }
+
     /// Goes on with an unwinding that the running thread has caught: blocking calls in its
     /// destructors know of it.
     pub(crate) fn resume_unwind(&self, payload: Box<dyn Any + Send>) -> ! {
-        self.mark_unwinding(self.running());
+        let record = self.running();
+        self.mark_unwinding(record);
+        match payload.is::<Cancelled>() {
+            true => record.set(flag::BY_CANCEL),
+            false => record.clear(flag::BY_CANCEL),
+        }
         resume_unwind(payload);
     }
 

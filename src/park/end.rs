@@ -57,6 +57,7 @@ impl Core {
             self.leaked.set(true);
             fork::left_run();
         } else {
+            self.end_locals(main);
             self.end(main);
             Self::set_current(std::ptr::null());
             // SAFETY: the main thread is the only one left, and runs.

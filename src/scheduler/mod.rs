@@ -2,6 +2,7 @@
 //! thread-local. `park` drives it; the rules of its raw pointers are invariants 40 to 43 of
 //! docs/SAFETY.md.
 
+pub(crate) mod locals;
 pub(crate) mod record;
 pub(crate) mod arena;
 pub(crate) mod run_queue;
@@ -9,6 +10,7 @@ pub(crate) mod wait_queue;
 pub(crate) mod timers;
 
 pub(crate) use arena::Arena;
+pub(crate) use locals::Locals;
 pub(crate) use record::{Reason, Record, State, Wakers};
 pub(crate) use run_queue::RunQueue;
 pub(crate) use timers::{TimerNode, Timers};

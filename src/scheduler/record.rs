@@ -12,8 +12,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::Links;
 use super::arena::Chunk;
+use super::{Links, Locals};
 use crate::arch::Context;
 use crate::stack::Slot;
 
@@ -194,6 +194,8 @@ pub(crate) mod flag {
 pub(crate) mod extra {
     /// A name or a public handle.
     pub(crate) const NAMED: u8 = 1 << 0;
+    /// Values under local keys.
+    pub(crate) const LOCALS: u8 = 1 << 2;
     /// It belongs to a scope.
     pub(crate) const SCOPED: u8 = 1 << 1;
 }
@@ -254,6 +256,8 @@ pub(crate) struct Details {
     /// The scope that it was spawned in, in the frame of the scope's owner; null for none. It is a
     /// name here, and only upper layers follow it.
     scope: Cell<*const ()>,
+    /// Its values under local keys; empty unless `extra::LOCALS` is there.
+    pub(crate) locals: Locals,
     /// The chunk that it lies in.
     pub(super) chunk: *const Chunk,
 }
@@ -280,6 +284,7 @@ impl Details {
             handle: UnsafeCell::new(None),
             spans: UnsafeCell::new(Vec::new()),
             scope: Cell::new(ptr::null()),
+            locals: Locals::new(),
             chunk,
         }
     }
@@ -324,7 +329,7 @@ impl Record {
         self.extras.get() & extras != 0
     }
 
-    fn add_extra(&self, extra: u8) {
+    pub(crate) fn add_extra(&self, extra: u8) {
         self.extras.set(self.extras.get() | extra);
     }
 

@@ -2,17 +2,15 @@
 //! result lies between the end of a thread and its join: in the record, or in a box where it is too
 //! large for that.
 
-use std::any::Any;
 use std::cell::OnceCell;
 use std::fmt;
-use std::io::{self, Write};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::thread::Result;
 
 use super::handle::{self, Thread};
-use crate::park::{Cancelled, Core, Limit, Mask, Outcome, refuse_in_child};
+use crate::park::{Cancelled, Core, Limit, Mask, Outcome, is_panic, refuse_in_child, report_panic};
 use crate::scheduler::record::RESULT_WORDS;
 use crate::scheduler::{Reason, Record, State, WaitNode, arena};
 
@@ -216,14 +214,6 @@ unsafe fn take<T>(record: &Record) -> Option<Result<T>> {
     Some(*unsafe { Box::from_raw(boxed) })
 }
 
-/// Whether the payload that thread `number` ended with tells of a panic, and not of its own cancel.
-pub(super) fn is_panic(number: u64, payload: &(dyn Any + Send)) -> bool {
-    // Nobody has the number 0: it stands for a thread that was leaked.
-    !payload
-        .downcast_ref::<Cancelled>()
-        .is_some_and(|cancelled| [0, number].contains(&cancelled.number))
-}
-
 /// Drops a result that nobody joins, and reports its panic, once. Returns whether there was one.
 fn drop_unclaimed<T>(record: &Record, result: Option<Result<T>>) -> bool {
     let payload = match result {
@@ -234,25 +224,5 @@ fn drop_unclaimed<T>(record: &Record, result: Option<Result<T>>) -> bool {
         },
         None => return false,
     };
-    if !is_panic(record.id.get(), &*payload) {
-        return false;
-    }
-    let message = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or(match payload.is::<Cancelled>() {
-            true => "the cancel of another green thread",
-            false => "a payload that is no string",
-        });
-    // A closed stderr is no reason to end the process.
-    let _ = writeln!(
-        io::stderr(),
-        "greenlit: {record} panicked and nobody joined it: {message}"
-    );
-    // A payload may panic when it is dropped: that one is let go.
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(second);
-    }
-    true
+    report_panic(record, "panicked and nobody joined it", payload)
 }

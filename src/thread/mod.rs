@@ -1,17 +1,26 @@
-//! std::thread's shape for green threads: `spawn`, `Builder`, `JoinHandle`, `Thread`, `yield_now`,
-//! `park`, `sleep`. Outside a runtime each call does what std's does to the OS thread.
+//! std::thread's shape for green threads: `spawn`, `Builder`, `JoinHandle`, `Thread`, `scope`,
+//! `LocalKey`, `yield_now`, `park`, `sleep`. Outside a runtime each call does what std's does to the
+//! OS thread. What std has and is not replaced here is std's own.
 
 mod spawn;
 mod join;
+mod local;
 mod scope;
 mod handle;
 mod stacks;
 
 use std::fmt;
+use std::result::Result as StdResult;
 use std::time::Duration;
+
+// Names that are declared here stand before those of a glob.
+pub use std::thread::*;
 
 pub use handle::{Thread, ThreadId, current};
 pub use join::JoinHandle;
+#[doc(hidden)]
+pub use local::LocalNumber;
+pub use local::{AccessError, LocalKey};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use spawn::{Builder, spawn};
 pub use stacks::{on_os_stack, stack_high_water, trim_stacks};
@@ -77,7 +86,7 @@ pub fn yield_now() {
 /// });
 /// ```
 #[inline]
-pub fn yield_to(target: &Thread) -> Result<(), YieldError> {
+pub fn yield_to(target: &Thread) -> StdResult<(), YieldError> {
     let core = Core::current().ok_or(YieldError::Foreign)?;
     // Others may run here, so the target is looked at afterwards.
     core.before_yield();
@@ -162,6 +171,51 @@ pub fn park_timeout(timeout: Duration) {
     }
 }
 
+/// As [`park_timeout`], in milliseconds.
+#[deprecated(note = "replaced by `park_timeout`, as std's")]
+pub fn park_timeout_ms(milliseconds: u32) {
+    park_timeout(Duration::from_millis(milliseconds.into()));
+}
+
+/// Whether the calling green thread unwinds, by a panic of its own or by a cancel; outside a runtime
+/// it is [`std::thread::panicking`], which speaks of the OS thread.
+///
+/// A green thread may wait in a destructor in the middle of its unwinding, and others then run. They
+/// are told `false`; also, and that is wrong, one that begins to panic by itself meanwhile.
+///
+/// # Examples
+///
+/// ```
+/// use greenlit::thread;
+///
+/// struct Guard;
+/// impl Drop for Guard {
+///     fn drop(&mut self) {
+///         assert!(thread::panicking());
+///         // The main green thread runs here.
+///         thread::yield_now();
+///     }
+/// }
+///
+/// greenlit::run(|| {
+///     let child = thread::spawn(|| {
+///         let _guard = Guard;
+///         std::panic::resume_unwind(Box::new(()));
+///     });
+///     thread::yield_now();
+///     assert!(!thread::panicking());
+///     assert!(child.join().is_err());
+/// });
+/// ```
+#[must_use]
+pub fn panicking() -> bool {
+    let somebody = std::thread::panicking();
+    match Core::current() {
+        Some(core) if somebody => core.unwinds(core.running()),
+        _ => somebody,
+    }
+}
+
 /// Blocks for at least `duration`, counted from the call. A duration past the clock's end never
 /// ends.
 ///
@@ -188,6 +242,12 @@ pub fn sleep(duration: Duration) {
             std::thread::sleep(duration);
         }
     }
+}
+
+/// As [`sleep`], in milliseconds.
+#[deprecated(note = "replaced by `sleep`, as std's")]
+pub fn sleep_ms(milliseconds: u32) {
+    sleep(Duration::from_millis(milliseconds.into()));
 }
 
 /// Blocks until `deadline`; a deadline that has passed is a yield.

@@ -11,9 +11,9 @@ use std::ptr;
 use std::thread::Result;
 
 use super::handle::Thread;
-use super::join::{self, Claim};
+use super::join::Claim;
 use super::spawn::{self, Builder};
-use crate::park::{Cancelled, Core, Limit, Mask, Outcome, refuse_in_child};
+use crate::park::{Cancelled, Core, Limit, Mask, Outcome, is_panic, refuse_in_child};
 use crate::scheduler::record::flag;
 use crate::scheduler::{Reason, Record};
 
@@ -191,7 +191,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     pub fn join(self) -> Result<T> {
         let number = self.claim.record().id.get();
         let result = self.claim.join();
-        if matches!(&result, Err(payload) if join::is_panic(number, &**payload)) {
+        if matches!(&result, Err(payload) if is_panic(number, &**payload)) {
             self.tally.panics.set(self.tally.panics.get() - 1);
         }
         result

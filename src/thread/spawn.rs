@@ -266,7 +266,7 @@ where
     let record = core.running();
     // SAFETY: the caller's duty.
     let f = unsafe { data.cast::<F>().read() };
-    run_body(record, f);
+    run_body(core, record, f);
     let Some(core) = Core::current() else {
         end_of_forked_child()
     };
@@ -274,7 +274,7 @@ where
 }
 
 /// Runs the closure and keeps or drops its result; all on the thread's own stack (rule 7).
-fn run_body<F, T>(record: &Record, f: F)
+fn run_body<F, T>(core: &Core, record: &Record, f: F)
 where
     F: FnOnce() -> T,
 {
@@ -283,16 +283,17 @@ where
         // so that blocking calls in its destructors know that they must not start one.
         catch_unwind(AssertUnwindSafe(|| {
             let _dropped = f;
-            match Core::current() {
-                Some(core) => core.unwind(record),
-                None => unreachable!("switches happen inside a run"),
-            }
+            core.unwind(record)
         }))
     } else {
         catch_unwind(AssertUnwindSafe(f))
     };
     // SAFETY: this is the end of the thread, whose result is a `T`.
     let panicked = unsafe { join::deliver(record, result) };
+    // In a forked child the thread has no runtime any more, and no end.
+    if Core::here().is_some() {
+        core.end_locals(record);
+    }
     if record.has_extra(extra::SCOPED) {
         scope::leave(record, panicked);
     }
