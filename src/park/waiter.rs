@@ -42,6 +42,13 @@ impl Caller<'_> {
         }
     }
 
+    /// Whether there is something that a blocking call has to look at: perhaps a cancel.
+    #[inline(always)]
+    pub(crate) fn has_news(self) -> bool {
+        self.core
+            .is_some_and(|core| core.running().flags.get() != 0)
+    }
+
     /// Looks for a cancel at the entry of a blocking call.
     ///
     /// # Errors
@@ -112,19 +119,16 @@ fn os_number() -> u64 {
 /// });
 /// ```
 pub struct Waiter {
-    home: Home,
+    /// The runtime of a green thread; null for an OS thread.
+    core: *const Core,
+    /// The record of a green thread.
+    record: *const Record,
     /// The thread's number, which a lock that is handed to it takes down.
     number: u64,
+    /// The OS thread's handle; `None` for a green thread.
+    os: Option<thread::Thread>,
     /// Whether the thread was leaked in its wait: nothing may be handed to it any more.
     abandoned: AtomicBool,
-}
-
-enum Home {
-    Green {
-        core: *const Core,
-        record: *const Record,
-    },
-    Os(thread::Thread),
 }
 
 impl Waiter {
@@ -142,16 +146,16 @@ impl Waiter {
     /// It does not outlive the run in which it was made.
     #[inline(always)]
     pub(crate) unsafe fn new(caller: Caller<'_>) -> Self {
-        let home = match caller.core {
-            Some(core) => {
-                let record = core.running();
-                Home::Green { core, record }
-            }
-            None => os_home(),
+        // In one piece, so that it is made where it stays.
+        let (core, record, os) = match caller.core {
+            Some(core) => (ptr::from_ref(core), ptr::from_ref(core.running()), None),
+            None => (ptr::null(), ptr::null(), os_thread()),
         };
         Self {
-            home,
+            core,
+            record,
             number: caller.number(),
+            os,
             abandoned: AtomicBool::new(false),
         }
     }
@@ -198,18 +202,16 @@ impl Waiter {
         mask: Mask,
         done: impl FnMut() -> bool,
     ) -> Outcome {
-        match self.home {
-            Home::Green { core, record } => {
-                let here = Core::current().filter(|here| ptr::eq(*here, core));
-                let Some(here) = here.filter(|here| ptr::eq(here.running(), record)) else {
-                    panic!("park: a waiter parks only the thread that made it");
-                };
-                // SAFETY: the waiter is borrowed for the length of the wait.
-                let reason = unsafe { reason.abandoned_by(&raw const self.abandoned) };
-                here.park(&reason, limit, mask, done)
-            }
-            Home::Os(_) => park_os_thread(limit, done),
+        if self.core.is_null() {
+            return park_os_thread(limit, done);
         }
+        let here = Core::current().filter(|here| ptr::eq(*here, self.core));
+        let Some(here) = here.filter(|here| ptr::eq(here.running(), self.record)) else {
+            panic!("park: a waiter parks only the thread that made it");
+        };
+        // SAFETY: the waiter is borrowed for the length of the wait.
+        let reason = unsafe { reason.abandoned_by(&raw const self.abandoned) };
+        here.park(&reason, limit, mask, done)
     }
 
     /// What ends the wait. Whoever calls this keeps the waiter from going meanwhile: most often by
@@ -217,22 +219,36 @@ impl Waiter {
     #[inline]
     #[must_use = "it unparks nobody until its unpark method is called"]
     pub fn unparker(&self) -> Unparker {
-        Unparker(match &self.home {
-            Home::Green { core, record } => match Core::here().filter(|here| ptr::eq(*here, *core))
-            {
-                Some(here) => Target::Here {
-                    serial: here.serial,
-                    record: *record,
-                    number: self.number,
-                },
-                None => Target::Elsewhere {
-                    mailbox: mailbox_of(*core),
-                    record: *record,
-                    number: self.number,
-                },
+        Unparker(match (&self.os, Core::here()) {
+            (None, Some(here)) if ptr::eq(here, self.core) => Target::Here {
+                serial: here.serial,
+                record: self.record,
+                number: self.number,
             },
-            Home::Os(thread) => Target::Os(thread.clone()),
+            (None, _) => Target::Elsewhere {
+                mailbox: mailbox_of(self.core),
+                record: self.record,
+                number: self.number,
+            },
+            (Some(thread), _) => Target::Os(thread.clone()),
         })
+    }
+
+    /// As `unparker`, for one that is used before the thread can run again.
+    ///
+    /// # Safety
+    ///
+    /// Where the thread is a green one of this OS thread, it has not left its frame when the unparker
+    /// is used: there is no switch in between.
+    #[inline(always)]
+    pub(crate) unsafe fn unparker_for_now(&self) -> Unparker {
+        match Core::here() {
+            Some(here) if ptr::eq(here, self.core) => Unparker(Target::Now {
+                core: here,
+                record: self.record,
+            }),
+            _ => self.unparker(),
+        }
     }
 
     /// The number of the thread that waits.
@@ -263,9 +279,10 @@ fn mailbox_of(core: *const Core) -> Arc<Mailbox> {
 unsafe impl Sync for Waiter {}
 
 #[cold]
-fn os_home() -> Home {
+#[inline(never)]
+fn os_thread() -> Option<thread::Thread> {
     refuse_in_child();
-    Home::Os(thread::current())
+    Some(thread::current())
 }
 
 /// Blocks the OS thread until `done()` or the limit.
@@ -303,6 +320,11 @@ fn park_os_thread(limit: Limit, mut done: impl FnMut() -> bool) -> Outcome {
 pub struct Unparker(Target);
 
 enum Target {
+    /// A green thread of the runtime that this OS thread runs, which has not run since.
+    Now {
+        core: *const Core,
+        record: *const Record,
+    },
     /// A green thread of the runtime that this OS thread ran.
     Here {
         serial: u64,
@@ -323,6 +345,8 @@ impl Unparker {
     #[inline]
     pub fn unpark(self) {
         match self.0 {
+            // SAFETY: invariant 70: the thread has not run since, so the run is under way.
+            Target::Now { core, record } => unsafe { &*core }.unpark(record),
             Target::Here {
                 serial,
                 record,

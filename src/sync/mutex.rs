@@ -5,7 +5,7 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 use std::time::Duration;
 
@@ -15,8 +15,10 @@ use super::waiters::{How, Waiters};
 use crate::clock::{self, Instant};
 use crate::park::{Caller, HOLDER_SHIFT, Limit, Mask, Outcome, Reason};
 
+/// Somebody holds the lock.
+const HELD: u32 = 1;
 /// Somebody stands in the queue: the word changes under the queue's lock only.
-const QUEUED: u64 = 1;
+const QUEUED: u32 = 2;
 
 /// Mutual exclusion, as [`std::sync::Mutex`]: between green threads of any runtime, and plain OS
 /// threads.
@@ -52,8 +54,12 @@ pub struct Mutex<T: ?Sized> {
 
 /// The lock without its data and its poison.
 pub(super) struct RawMutex {
-    /// 0 while nobody holds it, else the holder's number, shifted by `HOLDER_SHIFT`, and `QUEUED`.
-    word: AtomicU64,
+    /// 0 while nobody holds it, else `HELD`, and perhaps `QUEUED`.
+    word: AtomicU32,
+    /// The number of the thread that holds it, shifted by `HOLDER_SHIFT`; 0 while nobody does, and
+    /// for a moment after the word has changed. It is apart from the word, so that to take the lock
+    /// does not wait for the number.
+    holder: AtomicU64,
     queue: SpinLock<Waiters<()>>,
 }
 
@@ -213,7 +219,8 @@ impl<T: ?Sized> Mutex<T> {
 impl RawMutex {
     pub(super) const fn new() -> Self {
         Self {
-            word: AtomicU64::new(0),
+            word: AtomicU32::new(0),
+            holder: AtomicU64::new(0),
             queue: SpinLock::new(Waiters::new()),
         }
     }
@@ -221,81 +228,107 @@ impl RawMutex {
     #[inline(always)]
     #[track_caller]
     fn lock(&self, caller: Caller<'_>) {
-        // A thread that cannot be unwound takes the lock all the same.
-        let unwinding = caller.check_cancel().is_err();
-        if !self.try_lock(caller) {
-            self.lock_slow(caller, Limit::None, unwinding);
+        // A cancel is looked for once the lock has been taken, which it may be at once: then it is
+        // let go again, as if the cancel had been seen first.
+        if !self.try_lock(caller) || caller.has_news() {
+            self.lock_slow(caller);
         }
     }
 
     #[inline(always)]
     pub(super) fn try_lock(&self, caller: Caller<'_>) -> bool {
-        let number = caller.number() << HOLDER_SHIFT;
-        self.word
-            .compare_exchange(0, number, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
+        // Read first: an exchange that fails costs as much as one that does not.
+        let taken = self.word.load(Ordering::Relaxed) == 0
+            && self
+                .word
+                .compare_exchange(0, HELD, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok();
+        if taken {
+            self.hold(caller.number());
+        }
+        taken
+    }
+
+    /// Takes down who holds the lock now.
+    #[inline(always)]
+    fn hold(&self, number: u64) {
+        self.holder.store(number << HOLDER_SHIFT, Ordering::Relaxed);
+    }
+
+    /// The lock is held by others, or there are news for the thread that holds it.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn lock_slow(&self, caller: Caller<'_>) {
+        let news = caller.has_news();
+        if news && self.is_held_by(caller) {
+            self.unlock();
+        }
+        // A thread that cannot be unwound takes the lock all the same.
+        let unwinds = news && caller.check_cancel().is_err();
+        self.queue_up(caller, Limit::None, unwinds);
     }
 
     #[track_caller]
     fn lock_limited(&self, caller: Caller<'_>, limit: Limit) -> bool {
-        let unwinding = caller.check_cancel().is_err();
-        self.try_lock(caller) || !unwinding && self.lock_slow(caller, limit, false)
+        let unwinds = caller.check_cancel().is_err();
+        self.try_lock(caller) || !unwinds && self.queue_up(caller, limit, false)
     }
 
     /// Takes the lock whatever the thread's cancel says: what was unlocked for a while is taken back.
     #[track_caller]
     pub(super) fn lock_masked(&self, caller: Caller<'_>) {
         if !self.try_lock(caller) {
-            self.lock_slow(caller, Limit::None, true);
+            self.queue_up(caller, Limit::None, true);
         }
     }
 
-    /// Returns whether the lock was taken.
-    #[cold]
+    /// Takes the lock if it is free by now, and else stands in the queue for it. Returns whether it
+    /// was taken.
     #[track_caller]
-    fn lock_slow(&self, caller: Caller<'_>, limit: Limit, masked: bool) -> bool {
-        let mut mask = if masked { Mask::Yes } else { Mask::No };
+    fn queue_up(&self, caller: Caller<'_>, limit: Limit, masked: bool) -> bool {
+        // SAFETY: the number is part of the lock, which is borrowed for the length of the wait.
+        let reason = unsafe { Reason::new("locking a mutex").held(&raw const self.holder) };
+        let mask = if masked { Mask::Yes } else { Mask::No };
+        let mut how = How {
+            reason,
+            limit,
+            mask,
+        };
         loop {
-            let locked = self.queue.lock();
-            if self.queue_up(caller) {
+            let queue = self.queue.lock();
+            if self.take_or_queue(caller) {
                 return true;
             }
-            // SAFETY: the word is part of the lock, which is borrowed for the length of the wait.
-            let reason = unsafe { Reason::new("locking a mutex").held(&raw const self.word) };
-            let how = How {
-                reason,
-                limit,
-                mask,
-            };
             let give_back = || self.unlock();
             match self
                 .queue
-                .wait(caller, locked, |waiters| waiters, (), how, give_back)
+                .wait(caller, queue, |queue| queue, (), how, give_back)
             {
                 Outcome::Woken => return true,
                 Outcome::TimedOut => return false,
                 Outcome::Cancelled if limit != Limit::None => return false,
                 // It unwinds already: locks park all the same.
-                Outcome::Cancelled => mask = Mask::Yes,
+                Outcome::Cancelled => how.mask = Mask::Yes,
             }
         }
     }
 
     /// Under the queue's lock: takes the mutex if it is free, and else says in the word that
     /// somebody is about to wait. Returns whether it was taken.
+    #[inline(always)]
     #[track_caller]
-    fn queue_up(&self, caller: Caller<'_>) -> bool {
-        let number = caller.number() << HOLDER_SHIFT;
+    fn take_or_queue(&self, caller: Caller<'_>) -> bool {
+        assert!(
+            !self.is_held_by(caller),
+            "lock: this thread holds the mutex already"
+        );
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            assert!(
-                word & !QUEUED != number,
-                "lock: this thread holds the mutex already"
-            );
-            let (wanted, taken) = match word {
-                0 => (number, true),
-                held if held & QUEUED != 0 => return false,
-                held => (held | QUEUED, false),
+            let wanted = match word {
+                0 => HELD,
+                HELD => HELD | QUEUED,
+                _ => return false,
             };
             match self.word.compare_exchange_weak(
                 word,
@@ -303,19 +336,28 @@ impl RawMutex {
                 Ordering::Acquire,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return taken,
+                Ok(0) => {
+                    self.hold(caller.number());
+                    return true;
+                }
+                Ok(_) => return false,
                 Err(now) => word = now,
             }
         }
     }
 
+    /// Whether the calling thread holds the lock: nobody else writes its number here.
+    fn is_held_by(&self, caller: Caller<'_>) -> bool {
+        self.holder.load(Ordering::Relaxed) == caller.number() << HOLDER_SHIFT
+    }
+
     #[inline(always)]
     pub(super) fn unlock(&self) {
-        let word = self.word.load(Ordering::Relaxed);
-        if word & QUEUED != 0
+        self.holder.store(0, Ordering::Relaxed);
+        if self.word.load(Ordering::Relaxed) != HELD
             || self
                 .word
-                .compare_exchange(word, 0, Ordering::Release, Ordering::Relaxed)
+                .compare_exchange(HELD, 0, Ordering::Release, Ordering::Relaxed)
                 .is_err()
         {
             self.hand_over();
@@ -326,19 +368,19 @@ impl RawMutex {
     #[cold]
     #[inline(never)]
     fn hand_over(&self) {
-        let waiters = self.queue.lock();
-        let Some(next) = waiters.pop() else {
+        let queue = self.queue.lock();
+        let Some(next) = queue.pop() else {
             self.word.store(0, Ordering::Release);
             return;
         };
-        let queued = match waiters.is_empty() {
-            true => 0,
-            false => QUEUED,
-        };
-        self.word
-            .store(next.number() << HOLDER_SHIFT | queued, Ordering::Release);
+        if queue.is_empty() {
+            // Nobody else changes it meanwhile, and the next one sees all that came before by
+            // `chosen`.
+            self.word.store(HELD, Ordering::Relaxed);
+        }
+        self.hold(next.number());
         let unparker = next.release();
-        drop(waiters);
+        drop(queue);
         unparker.unpark();
     }
 }

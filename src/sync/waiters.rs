@@ -183,7 +183,9 @@ impl<N> Chosen<'_, N> {
         let entry = self.entry;
         // SAFETY: invariant 72: as in `claim`.
         let wait = unsafe { &*entry.wait };
-        let unparker = wait.waiter.unparker();
+        // SAFETY: invariant 72: a green thread of this OS thread stays in its wait until there is a
+        // switch, and nobody switches between this and the use of the unparker.
+        let unparker = unsafe { wait.waiter.unparker_for_now() };
         if !entry.one_of_many {
             // The waiter may leave from here on, and take node and wait with it.
             wait.chosen.store(entry.index, Ordering::Release);
