@@ -75,10 +75,11 @@ fn a_thousand_signals_from_outside_wake_a_receiver_one_by_one() {
         || {
             run(|| {
                 let signals = listen(&[Signal::USR1]);
+                let target = pthread_self();
                 let (seen, was_seen) = mpsc::channel();
                 let sender = std::thread::spawn(move || {
                     for () in was_seen {
-                        kill(Pid::this(), signal::SIGUSR1).unwrap();
+                        pthread_kill(target, signal::SIGUSR1).unwrap();
                     }
                 });
                 for _ in 0..1000 {
@@ -95,6 +96,10 @@ fn a_thousand_signals_from_outside_wake_a_receiver_one_by_one() {
 
 /// Behaviour 41: the kernel merges no real-time signals, however fast they are sent.
 #[test]
+#[cfg_attr(
+    greenlit_sanitize = "thread",
+    ignore = "the sanitizer holds signals back until the next call it knows, and merges them"
+)]
 fn real_time_signals_are_not_merged() {
     alone("real_time_signals_are_not_merged", || {
         run(|| {
@@ -271,9 +276,10 @@ fn a_wait_outside_a_runtime_does_not_spin() {
 #[test]
 fn a_cancelled_wait_loses_no_signal() {
     alone("a_cancelled_wait_loses_no_signal", || {
-        let signals: &'static Signals = Box::leak(Box::new(listen(&[Signal::USR1])));
+        let signals = Rc::new(listen(&[Signal::USR1]));
         run(|| {
-            thread::spawn(|| {
+            let signals = signals.clone();
+            thread::spawn(move || {
                 let _ = signals.recv();
                 unreachable!("no signal has come");
             });
@@ -454,6 +460,10 @@ fn children_do_not_inherit_the_listeners() {
 
 /// The whole way: a program that waits for Ctrl-C while others run, and one that sends it.
 #[test]
+#[cfg_attr(
+    greenlit_sanitize = "thread",
+    ignore = "the sanitizer holds back for ever what the kernel delivers to the harness's thread"
+)]
 fn ctrl_c_is_waited_for() {
     if is_alone() {
         nix::unistd::alarm::set(60);
