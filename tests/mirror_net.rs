@@ -37,9 +37,16 @@ mod items {
         use greenlit::os::unix::net::{
             Incoming, SocketAddr, UnixDatagram, UnixListener, UnixStream,
         };
-        use greenlit::os::unix::prelude;
         use greenlit::os::unix::process::{CommandExt, ExitStatusExt, parent_id};
         use greenlit::os::unix::thread::{JoinHandleExt, RawPthread};
+    }
+
+    mod os_unix_prelude {
+        use greenlit::os::unix::prelude::{
+            AsFd, AsRawFd, BorrowedFd, CommandExt, DirEntryExt, ExitStatusExt, FileExt,
+            FileTypeExt, FromRawFd, IntoRawFd, JoinHandleExt, MetadataExt, OpenOptionsExt,
+            OsStrExt, OsStringExt, OwnedFd, PermissionsExt, RawFd,
+        };
     }
 
     mod os_linux {
@@ -65,6 +72,21 @@ fn globs_are_shadowed() {
     assert_home::<greenlit::os::unix::net::Incoming<'_>>("greenlit::");
     assert_home::<greenlit::os::unix::net::SocketAddr>("std::");
     assert_home::<greenlit::net::SocketAddr>("core::");
+}
+
+/// The prelude's traits are those of greenlit's types.
+#[test]
+fn the_prelude_extends_greenlit() {
+    use greenlit::os::unix::prelude::*;
+
+    let mut command = greenlit::process::Command::new("sh");
+    let output = command
+        .arg0("named")
+        .args(["-c", "echo $0"])
+        .output()
+        .unwrap();
+    assert_eq!(output.stdout, b"named\n");
+    assert_eq!(output.status.into_raw(), 0);
 }
 
 /// Checks that each method has the signature that is given for it, of std's types and of

@@ -174,43 +174,69 @@ fn a_peek_wakes_and_leaves_the_datagram() {
     });
 }
 
-/// A socket that comes from elsewhere keeps its mode and timeouts, parks all the same, and takes
-/// its options along when it leaves.
+/// Sockets from elsewhere that are in the kernel's blocking mode park here all the same.
+#[test]
+fn blocking_sockets_from_elsewhere_park() {
+    type Receive = fn(&UdpSocket) -> std::io::Result<usize>;
+    let calls: [Receive; 4] = [
+        |socket| socket.peek(&mut [0]),
+        |socket| socket.peek_from(&mut [0]).map(|(length, _)| length),
+        |socket| socket.recv(&mut [0]),
+        |socket| socket.recv_from(&mut [0]).map(|(length, _)| length),
+    ];
+    greenlit::run(|| {
+        for receive in calls {
+            let theirs = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            let address = theirs.local_addr().unwrap();
+            let ours = UdpSocket::from(theirs);
+            let receiver = start(move || receive(&ours));
+            assert!(!receiver.is_finished());
+            let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            sender.send_to(b"x", address).unwrap();
+            assert_eq!(receiver.join().unwrap().unwrap(), 1);
+        }
+    });
+}
+
+/// A socket takes its options along when it comes and when it leaves.
 #[test]
 fn sockets_come_and_go() {
-    greenlit::run(|| {
-        let theirs = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let timeout = Duration::from_secs(3);
-        theirs.set_read_timeout(Some(timeout)).unwrap();
-        let address = theirs.local_addr().unwrap();
-        let ours = UdpSocket::from(theirs);
-        assert_eq!(ours.read_timeout().unwrap(), Some(timeout));
+    let theirs = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = theirs.local_addr().unwrap();
+    let [one, other] = [3, 4].map(|seconds| Some(Duration::from_secs(seconds)));
+    theirs.set_read_timeout(one).unwrap();
+    theirs.set_write_timeout(other).unwrap();
+    let ours = UdpSocket::from(theirs);
+    assert_eq!(ours.read_timeout().unwrap(), one);
+    assert_eq!(ours.write_timeout().unwrap(), other);
 
-        let ours = Rc::new(ours);
-        let receiver = start({
-            let ours = Rc::clone(&ours);
-            move || ours.recv(&mut [0])
-        });
-        assert!(!receiver.is_finished());
-        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        sender.send_to(b"x", address).unwrap();
-        assert_eq!(receiver.join().unwrap().unwrap(), 1);
+    ours.set_read_timeout(other).unwrap();
+    ours.set_write_timeout(None).unwrap();
+    let number = ours.as_raw_fd();
+    let raw = ours.into_raw_fd();
+    assert_eq!(raw, number);
+    // SAFETY: `into_raw_fd` has just given it up.
+    let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+    let theirs = std::net::UdpSocket::from(fd);
+    assert_eq!(theirs.read_timeout().unwrap(), other);
+    assert_eq!(theirs.write_timeout().unwrap(), None);
 
-        let ours = Rc::into_inner(ours).unwrap();
-        ours.set_write_timeout(Some(timeout)).unwrap();
-        let number = ours.as_raw_fd();
-        let raw = ours.into_raw_fd();
-        assert_eq!(raw, number);
-        // SAFETY: `into_raw_fd` has just given it up.
-        let fd = unsafe { OwnedFd::from_raw_fd(raw) };
-        let theirs = std::net::UdpSocket::from(fd);
-        assert_eq!(theirs.read_timeout().unwrap(), Some(timeout));
-        assert_eq!(theirs.write_timeout().unwrap(), Some(timeout));
+    // SAFETY: as above.
+    let ours = unsafe { UdpSocket::from_raw_fd(theirs.into_raw_fd()) };
+    assert_eq!(ours.local_addr().unwrap(), address);
 
-        // SAFETY: as above.
-        let ours = unsafe { UdpSocket::from_raw_fd(theirs.into_raw_fd()) };
-        assert_eq!(ours.local_addr().unwrap(), address);
-    });
+    // One that was made here blocks elsewhere, unless it was asked not to.
+    for nonblocking in [false, true] {
+        let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
+        ours.set_nonblocking(nonblocking).unwrap();
+        let theirs = std::net::UdpSocket::from(ours);
+        theirs
+            .set_read_timeout(Some(Duration::from_millis(40)))
+            .unwrap();
+        let started = Instant::now();
+        theirs.recv(&mut [0]).unwrap_err();
+        assert_eq!(started.elapsed() < Duration::from_millis(40), nonblocking);
+    }
 }
 
 /// Behaviour 3: a socket that always has a datagram lets others run.

@@ -263,20 +263,11 @@ impl<T: AsFd> Source<T> {
     /// What one write may ask of a blocking file: poll(2) vouches for that much, while a longer
     /// write would block the OS thread until a reader, perhaps one of its own green threads, has
     /// made room.
-    pub(super) fn cut<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
+    fn cut<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
         match self.kind() {
             Kind::Blocking => &buffer[..buffer.len().min(libc::PIPE_BUF)],
             Kind::Stream | Kind::NonBlocking => buffer,
         }
-    }
-
-    /// The same for several buffers: the one write that a blocking file may be asked for.
-    pub(super) fn cut_vectored<'a>(&self, buffers: &'a [IoSlice<'_>]) -> Option<&'a [u8]> {
-        if self.kind() != Kind::Blocking {
-            return None;
-        }
-        let first = buffers.iter().find(|buffer| !buffer.is_empty());
-        Some(self.cut(first.map_or(&[], |buffer| buffer)))
     }
 }
 
@@ -323,8 +314,9 @@ where
     }
 
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        if let Some(buffer) = self.cut_vectored(buffers) {
-            return self.write(buffer);
+        if self.kind() == Kind::Blocking {
+            let first = buffers.iter().find(|buffer| !buffer.is_empty());
+            return self.write(first.map_or(&[], |buffer| buffer));
         }
         self.when_ready(Direction::Write, "writing", |mut inner| {
             inner.write_vectored(buffers)

@@ -5,6 +5,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, MsgFlags, SockaddrLike, SockaddrStorage};
 
@@ -85,7 +86,12 @@ fn would_block(error: &io::Error) -> bool {
 fn is_shut(socket: &impl AsFd) -> io::Result<bool> {
     let flag = PollFlags::from_bits_retain(libc::POLLRDHUP);
     let mut polled = [PollFd::new(socket.as_fd(), flag)];
-    poll(&mut polled, PollTimeout::ZERO)?;
+    match poll(&mut polled, PollTimeout::ZERO) {
+        // A signal is told of only where there is nothing else to tell.
+        Ok(0) | Err(Errno::EINTR) => return Ok(false),
+        Ok(_) => {}
+        Err(errno) => return Err(errno.into()),
+    }
     // nix does not know the flag, and shows what contains it as `None`.
     Ok(polled[0].revents().is_none_or(|got| got.contains(flag)))
 }

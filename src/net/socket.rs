@@ -217,10 +217,15 @@ impl<S: StdSocket> Socket<S> {
     }
 }
 
-/// Whether poll(2) says `flags` of the socket now.
+/// Whether poll(2) says one of `flags`, an error or a hang-up of the socket now.
 pub(super) fn is_ready(socket: &impl AsFd, flags: PollFlags) -> io::Result<bool> {
     let mut polled = [PollFd::new(socket.as_fd(), flags)];
-    Ok(poll(&mut polled, PollTimeout::ZERO)? > 0)
+    match poll(&mut polled, PollTimeout::ZERO) {
+        Ok(count) => Ok(count > 0),
+        // A signal is told of only where there is nothing else to tell.
+        Err(Errno::EINTR) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// What all of `net`'s types have that consist of a [`Socket`] named `socket`: the conversions, the

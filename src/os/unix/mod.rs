@@ -6,3 +6,4 @@ pub use std::os::unix::*;
 pub mod process;
 pub mod fs;
 pub mod net;
+pub mod prelude;
