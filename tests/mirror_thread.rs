@@ -107,38 +107,43 @@ fn the_deprecated_ones_park() {
     });
 }
 
-/// Rule 20: whether this green thread unwinds, and not some other of the OS thread.
+/// Rule 20: whether this green thread unwinds, and not some other of the OS thread that has let it
+/// run in the middle of a destructor, by a yield, by a sleep, or after it asked the same.
 #[test]
 fn panicking_is_the_green_thread_s_own() {
-    struct Yields(Rc<Cell<u32>>);
-    impl Drop for Yields {
+    struct LetsOthersRun(fn(), Rc<Cell<bool>>);
+    impl Drop for LetsOthersRun {
         fn drop(&mut self) {
-            for _ in 0..3 {
-                assert!(panicking());
-                self.0.set(self.0.get() + 1);
-                yield_now();
-            }
+            self.0();
+            self.1.set(panicking());
         }
     }
-    run(|| {
-        assert!(!panicking());
-        let steps = Rc::new(Cell::new(0));
-        let child = {
-            let steps = steps.clone();
-            spawn(move || {
-                let _yields = Yields(steps);
-                resume_unwind(Box::new(()));
-            })
-        };
-        for step in 1..=3 {
+    let ways: [fn(); 4] = [
+        yield_now,
+        || sleep(Duration::ZERO),
+        || sleep(Duration::from_micros(1)),
+        || {
+            assert!(panicking());
             yield_now();
-            assert_eq!(steps.get(), step);
-            assert!(std::thread::panicking());
+        },
+    ];
+    for way in ways {
+        run(|| {
             assert!(!panicking());
-        }
-        assert!(child.join().is_err());
-        assert!(!panicking());
-    });
+            let own = Rc::new(Cell::new(false));
+            let lets = LetsOthersRun(way, own.clone());
+            let child = spawn(move || {
+                let _lets = lets;
+                resume_unwind(Box::new(()));
+            });
+            yield_now();
+            assert!(std::thread::panicking(), "it has let this one run");
+            assert!(!panicking());
+            assert!(child.join().is_err());
+            assert!(own.get());
+            assert!(!panicking());
+        });
+    }
 }
 
 /// A cancel unwinds too, so that a destructor that means to panic only once can ask.
