@@ -79,10 +79,13 @@ macro_rules! thread_local {
 ///
 /// The value is made when the green thread first asks for it, and dropped when that thread ends, on
 /// its own stack: after its closure and its result, where nobody joins it, and before its joiner
-/// goes on. The youngest is dropped first. The main green thread is one like others: its values go
-/// when the closure of the run has ended, before the green threads that remain are cancelled, and
-/// it shares none with the OS thread, which has values of its own outside of runs. A destructor may
-/// use other keys, park and spawn; where it panics, that is reported on stderr and the rest goes on.
+/// goes on. The youngest is dropped first. A destructor may use other keys, park and spawn; where it
+/// panics, that is reported on stderr and the rest goes on.
+///
+/// The main green thread is one like others: its values go when the closure of the run has ended,
+/// before the green threads that remain are cancelled. It shares none with the OS thread, which has
+/// values of its own outside of runs, in tracing subscribers, and in
+/// [`on_os_stack`](super::on_os_stack).
 ///
 /// Where a coroutine is suspended inside [`with`](Self::with), the value stays until it has left
 /// it, also beyond the end of the green thread.
