@@ -122,6 +122,29 @@ fn has_pidfd() -> bool {
     pidfd >= 0
 }
 
+/// Where no pidfd can be had, here for want of file descriptors, the wait takes an OS thread, and
+/// other green threads run all the same.
+#[test]
+fn a_child_is_waited_for_without_a_pidfd() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    alone("a_child_is_waited_for_without_a_pidfd", || {
+        run(|| {
+            let (mut first, mut second) = (cat(), cat());
+            let input = first.stdin.take();
+            let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+            setrlimit(Resource::RLIMIT_NOFILE, 3, hard).unwrap();
+            let waiter = thread::spawn(move || first.wait().unwrap());
+            thread::yield_now();
+            // It waits; this one ends meanwhile.
+            assert!(second.wait().unwrap().success());
+            assert!(!waiter.is_finished());
+            drop(input);
+            assert!(waiter.join().unwrap().success());
+            setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+        });
+    });
+}
+
 /// More than a pipe holds on both at once, in an order that neither can be read alone.
 #[test]
 fn output_on_both_pipes_does_not_deadlock() {

@@ -6,26 +6,23 @@
     reason = "handlers and real-time signals have no safe wrapper"
 )]
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
+use std::io::{ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, mpsc};
 
 use greenlit::net::{TcpListener, TcpStream};
-use greenlit::process::Command;
-use greenlit::signal::{Signal, Signals, ctrl_c};
+use greenlit::signal::{Signal, Signals};
 use greenlit::time::{Duration, Instant};
 use greenlit::{run, thread};
 use nix::sys::pthread::{pthread_kill, pthread_self};
-use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, kill, raise};
+use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, raise};
 use nix::unistd::Pid;
 
 mod alone;
-use alone::{again, alone, is_alone};
+use alone::alone;
 
 fn listen(signals: &[Signal]) -> Signals {
     Signals::new(signals.iter().copied()).unwrap()
@@ -437,58 +434,4 @@ fn interrupted_waits_go_on() {
         run(check);
         check();
     });
-}
-
-/// Children begin with the default action again, and a child between fork and exec is not heard
-/// here.
-#[test]
-fn children_do_not_inherit_the_listeners() {
-    use greenlit::os::unix::process::CommandExt;
-    alone("children_do_not_inherit_the_listeners", || {
-        run(|| {
-            let signals = listen(&[Signal::TERM, Signal::USR1]);
-            let mut command = Command::new("sh");
-            command.args(["-c", "kill -TERM $$"]);
-            assert_eq!(command.status().unwrap().signal(), Some(libc::SIGTERM));
-            // SAFETY: the closure makes system calls only.
-            unsafe { command.pre_exec(|| Ok(raise(signal::SIGUSR1)?)) };
-            assert_eq!(command.status().unwrap().signal(), Some(libc::SIGTERM));
-            assert_eq!(signals.try_recv(), None);
-        });
-    });
-}
-
-/// The whole way: a program that waits for Ctrl-C while others run, and one that sends it.
-#[test]
-#[cfg_attr(
-    greenlit_sanitize = "thread",
-    ignore = "the sanitizer holds back for ever what the kernel delivers to the harness's thread"
-)]
-fn ctrl_c_is_waited_for() {
-    if is_alone() {
-        nix::unistd::alarm::set(60);
-        let turns = Rc::new(Cell::new(0));
-        run(|| {
-            let turns = turns.clone();
-            thread::spawn(move || {
-                println!("\nready");
-                loop {
-                    turns.set(turns.get() + 1);
-                    thread::yield_now();
-                }
-            });
-            ctrl_c().unwrap();
-        });
-        assert!(turns.get() > 0);
-        println!("interrupted");
-        return;
-    }
-    let mut child = again("ctrl_c_is_waited_for");
-    let mut child = child.stdout(Stdio::piped()).spawn().unwrap();
-    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut saw = |text: &str| output.any(|line| line.unwrap().contains(text));
-    assert!(saw("ready"));
-    kill(Pid::from_raw(child.id().cast_signed()), signal::SIGINT).unwrap();
-    assert!(saw("interrupted"));
-    assert!(child.wait().unwrap().success());
 }
