@@ -8,11 +8,19 @@ mod outside;
 mod pidfd;
 mod end;
 mod cached;
+mod pipe;
+mod stdio;
 
 // What this module has itself shadows what the glob brings.
 pub use std::io::*;
 
+pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use source::Source;
+#[doc(hidden)]
+pub use stdio::{_eprint, _print};
+pub use stdio::{
+    IsTerminal, Stderr, StderrLock, Stdin, StdinLock, Stdout, StdoutLock, stderr, stdin, stdout,
+};
 
 pub(crate) use cached::{read_cached, read_cached_at};
 pub(crate) use end::End;

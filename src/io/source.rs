@@ -263,11 +263,20 @@ impl<T: AsFd> Source<T> {
     /// What one write may ask of a blocking file: poll(2) vouches for that much, while a longer
     /// write would block the OS thread until a reader, perhaps one of its own green threads, has
     /// made room.
-    fn cut<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
+    pub(super) fn cut<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
         match self.kind() {
             Kind::Blocking => &buffer[..buffer.len().min(libc::PIPE_BUF)],
             Kind::Stream | Kind::NonBlocking => buffer,
         }
+    }
+
+    /// The same for several buffers: the one write that a blocking file may be asked for.
+    pub(super) fn cut_vectored<'a>(&self, buffers: &'a [IoSlice<'_>]) -> Option<&'a [u8]> {
+        if self.kind() != Kind::Blocking {
+            return None;
+        }
+        let first = buffers.iter().find(|buffer| !buffer.is_empty());
+        Some(self.cut(first.map_or(&[], |buffer| buffer)))
     }
 }
 
@@ -314,9 +323,8 @@ where
     }
 
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        if self.kind() == Kind::Blocking {
-            let first = buffers.iter().find(|buffer| !buffer.is_empty());
-            return self.write(first.map_or(&[], |buffer| buffer));
+        if let Some(buffer) = self.cut_vectored(buffers) {
+            return self.write(buffer);
         }
         self.when_ready(Direction::Write, "writing", |mut inner| {
             inner.write_vectored(buffers)

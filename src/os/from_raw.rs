@@ -1,8 +1,9 @@
-//! `FromRawFd` for the types of `net` and `fs`, which open no unsafe code of their own.
+//! `FromRawFd` for the types of `fs`, `io` and `net`: its method is unsafe to call.
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use crate::fs::File;
+use crate::io::{PipeReader, PipeWriter};
 use crate::net::unix::{UnixDatagram, UnixListener, UnixStream};
 use crate::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -20,6 +21,8 @@ macro_rules! from_raw_fd {
 
 from_raw_fd!(
     File,
+    PipeReader,
+    PipeWriter,
     TcpListener,
     TcpStream,
     UdpSocket,
