@@ -68,8 +68,8 @@ unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
-impl<T: ?Sized + Send> std::panic::UnwindSafe for Mutex<T> {}
-impl<T: ?Sized + Send> std::panic::RefUnwindSafe for Mutex<T> {}
+impl<T: ?Sized> std::panic::UnwindSafe for Mutex<T> {}
+impl<T: ?Sized> std::panic::RefUnwindSafe for Mutex<T> {}
 
 /// The right to use a [`Mutex`]'s data; dropping it lets go of the lock.
 #[must_use = "if unused the Mutex will immediately unlock"]
@@ -230,8 +230,9 @@ impl RawMutex {
     fn lock(&self, caller: Caller<'_>) {
         // A cancel is looked for once the lock has been taken, which it may be at once: then it is
         // let go again, as if the cancel had been seen first.
-        if !self.try_lock(caller) || caller.has_news() {
-            self.lock_slow(caller);
+        let taken = self.try_lock(caller);
+        if !taken || caller.has_news() {
+            self.lock_slow(caller, taken);
         }
     }
 
@@ -255,13 +256,13 @@ impl RawMutex {
         self.holder.store(number << HOLDER_SHIFT, Ordering::Relaxed);
     }
 
-    /// The lock is held by others, or there are news for the thread that holds it.
+    /// The lock is held, or it was `taken` just now by a thread for which there are news.
     #[cold]
     #[inline(never)]
     #[track_caller]
-    fn lock_slow(&self, caller: Caller<'_>) {
+    fn lock_slow(&self, caller: Caller<'_>, taken: bool) {
         let news = caller.has_news();
-        if news && self.is_held_by(caller) {
+        if taken {
             self.unlock();
         }
         // A thread that cannot be unwound takes the lock all the same.
@@ -296,6 +297,11 @@ impl RawMutex {
             mask,
         };
         loop {
+            // Before the queue is locked: a panic runs the hook, which is the user's.
+            assert!(
+                !self.is_held_by(caller),
+                "lock: this thread holds the mutex already"
+            );
             let queue = self.queue.lock();
             if self.take_or_queue(caller) {
                 return true;
@@ -317,12 +323,7 @@ impl RawMutex {
     /// Under the queue's lock: takes the mutex if it is free, and else says in the word that
     /// somebody is about to wait. Returns whether it was taken.
     #[inline(always)]
-    #[track_caller]
     fn take_or_queue(&self, caller: Caller<'_>) -> bool {
-        assert!(
-            !self.is_held_by(caller),
-            "lock: this thread holds the mutex already"
-        );
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let wanted = match word {
