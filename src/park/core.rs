@@ -60,6 +60,8 @@ pub(crate) struct Core {
     pub(super) stuck: Cell<bool>,
     /// Whether a run left threads behind that would not stop: then the core is never freed.
     pub(crate) leaked: Cell<bool>,
+    /// How often an `Unparker` reached this runtime, whether somebody was parked or not.
+    pub(super) unparks: Cell<u64>,
     /// Whether the warning of a possible deadlock went out.
     pub(super) warned: Cell<bool>,
     /// No other runtime of the process has it.
@@ -105,6 +107,7 @@ impl Core {
             cancels: Cell::new(0),
             stuck: Cell::new(false),
             leaked: Cell::new(false),
+            unparks: Cell::new(0),
             warned: Cell::new(false),
             serial: take_numbers(1),
             next_number: Cell::new(0),

@@ -154,7 +154,11 @@ impl Core {
                 None => true,
                 Some(reason) => match reason.wakers {
                     Wakers::Local => true,
-                    Wakers::Holder => reason.holder().is_some_and(|holder| self.is_live(holder)),
+                    // A lock that names who waits for it was handed over just now by another OS
+                    // thread, whose letter is under way.
+                    Wakers::Holder => reason
+                        .holder()
+                        .is_some_and(|holder| holder != record.id.get() && self.is_live(holder)),
                     Wakers::Process => false,
                     Wakers::Event | Wakers::Anyone => !reachable,
                 },

@@ -13,6 +13,7 @@ mod spans;
 mod fork;
 mod queue;
 mod os_stack;
+mod os_thread;
 mod waiter;
 mod shield;
 

@@ -135,6 +135,7 @@ impl Core {
 
     /// Unparks the thread `number` if `record` still serves it.
     pub(super) fn unpark_numbered(&self, record: *const Record, number: u64) {
+        self.unparks.set(self.unparks.get().wrapping_add(1));
         // SAFETY: invariant 41: letters name records of this core's arena, which lives.
         if unsafe { (*record).id.get() } == number {
             self.unpark(record);

@@ -7,9 +7,9 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use super::core::take_numbers;
+use super::os_thread::OsThread;
 use super::{Cancelled, Core, Limit, Mailbox, Mask, Outcome, Reason, refuse_in_child};
 use crate::clock::Instant;
 use crate::scheduler::Record;
@@ -58,7 +58,10 @@ impl Caller<'_> {
     pub(crate) fn check_cancel(self) -> Result<(), Cancelled> {
         match self.core {
             Some(core) => core.check_cancel(),
-            None => Ok(()),
+            None => {
+                os_number();
+                Ok(())
+            }
         }
     }
 
@@ -79,10 +82,13 @@ impl Caller<'_> {
     }
 }
 
+/// The calling OS thread's number. Every blocking call asks for it before it takes a queue's lock, so
+/// that what a wait needs is there by then, and nothing is allocated under the lock.
 #[cold]
 #[inline(never)]
 fn os_number() -> u64 {
     if NUMBER.get() == 0 {
+        drop(OsThread::current());
         NUMBER.set(take_numbers(1));
     }
     NUMBER.get()
@@ -119,23 +125,41 @@ fn os_number() -> u64 {
 /// });
 /// ```
 pub struct Waiter {
-    /// The runtime of a green thread; null for an OS thread.
+    /// The runtime of a green thread, if it outlives the waiter for certain; else null.
     core: *const Core,
-    /// The record of a green thread.
+    /// The record of a green thread; null for an OS thread.
     record: *const Record,
     /// The thread's number, which a lock that is handed to it takes down.
     number: u64,
-    /// The OS thread's handle; `None` for a green thread.
-    os: Option<thread::Thread>,
+    /// How the thread is found, where `core` is null.
+    home: Option<Home>,
     /// Whether the thread was leaked in its wait: nothing may be handed to it any more.
     abandoned: AtomicBool,
+}
+
+enum Home {
+    /// That of a green thread whose waiter may outlive the run: the user's code runs while it is
+    /// there, and a coroutine may carry both away.
+    Run {
+        serial: u64,
+        mailbox: Arc<Mailbox>,
+    },
+    Os(Arc<OsThread>),
 }
 
 impl Waiter {
     /// Runs `f` with a waiter for the calling thread.
     pub fn with<R>(f: impl FnOnce(&Self) -> R) -> R {
-        // SAFETY: the waiter stays in this frame, which is part of the run.
-        let waiter = unsafe { Self::new(Caller::current()) };
+        let caller = Caller::current();
+        // SAFETY: where there is a core, it is forgotten in the next statement.
+        let mut waiter = unsafe { Self::new(caller) };
+        if let Some(core) = caller.core {
+            waiter.core = ptr::null();
+            waiter.home = Some(Home::Run {
+                serial: core.serial,
+                mailbox: core.mailbox.clone(),
+            });
+        }
         f(&waiter)
     }
 
@@ -147,15 +171,15 @@ impl Waiter {
     #[inline(always)]
     pub(crate) unsafe fn new(caller: Caller<'_>) -> Self {
         // In one piece, so that it is made where it stays.
-        let (core, record, os) = match caller.core {
+        let (core, record, home) = match caller.core {
             Some(core) => (ptr::from_ref(core), ptr::from_ref(core.running()), None),
-            None => (ptr::null(), ptr::null(), os_thread()),
+            None => (ptr::null(), ptr::null(), os_home()),
         };
         Self {
             core,
             record,
             number: caller.number(),
-            os,
+            home,
             abandoned: AtomicBool::new(false),
         }
     }
@@ -172,9 +196,9 @@ impl Waiter {
     /// A cancelled green thread unwinds from here, and `done` has said no before; if it unwinds
     /// already, the call goes on.
     pub fn park(&self, reason: Reason, mut done: impl FnMut() -> bool) {
-        let outcome = self.park_limited(reason, Limit::None, Mask::No, &mut done);
+        let outcome = self.park_asking(reason, Limit::None, Mask::No, &mut done);
         if outcome == Outcome::Cancelled {
-            self.park_limited(reason, Limit::None, Mask::Yes, done);
+            self.park_asking(reason, Limit::None, Mask::Yes, done);
         }
     }
 
@@ -191,7 +215,55 @@ impl Waiter {
         deadline: Instant,
         done: impl FnMut() -> bool,
     ) -> bool {
-        self.park_limited(reason, Limit::At(deadline.nanos()), Mask::No, done) == Outcome::Woken
+        self.park_asking(reason, Limit::At(deadline.nanos()), Mask::No, done) == Outcome::Woken
+    }
+
+    /// Parks until `done` says yes, which is the user's: nothing of the run is held while it runs
+    /// (invariant 55).
+    fn park_asking(
+        &self,
+        reason: Reason,
+        limit: Limit,
+        mask: Mask,
+        mut done: impl FnMut() -> bool,
+    ) -> Outcome {
+        if let Some(Home::Os(thread)) = &self.home {
+            return thread.park(limit, done);
+        }
+        loop {
+            let unparks = self.here().unparks.get();
+            if done() {
+                return Outcome::Woken;
+            }
+            let here = self.here();
+            // SAFETY: the waiter is borrowed for the length of the wait.
+            let reason = unsafe { reason.abandoned_by(&raw const self.abandoned) };
+            let outcome = here.park(&reason, limit, mask, || here.unparks.get() != unparks);
+            if outcome != Outcome::Woken {
+                return match done() {
+                    true => Outcome::Woken,
+                    false => outcome,
+                };
+            }
+        }
+    }
+
+    /// The runtime that runs the waiter's green thread now.
+    ///
+    /// # Panics
+    ///
+    /// If another thread runs.
+    fn here<'a>(&self) -> &'a Core {
+        let here = Core::current().filter(|here| match &self.home {
+            Some(Home::Run { serial, .. }) => {
+                here.serial == *serial && here.running().id.get() == self.number
+            }
+            _ => false,
+        });
+        let Some(here) = here else {
+            panic!("park: a waiter parks only the thread that made it");
+        };
+        here
     }
 
     #[inline]
@@ -202,8 +274,8 @@ impl Waiter {
         mask: Mask,
         done: impl FnMut() -> bool,
     ) -> Outcome {
-        if self.core.is_null() {
-            return park_os_thread(limit, done);
+        if let Some(Home::Os(thread)) = &self.home {
+            return thread.park(limit, done);
         }
         let here = Core::current().filter(|here| ptr::eq(*here, self.core));
         let Some(here) = here.filter(|here| ptr::eq(here.running(), self.record)) else {
@@ -219,18 +291,31 @@ impl Waiter {
     #[inline]
     #[must_use = "it unparks nobody until its unpark method is called"]
     pub fn unparker(&self) -> Unparker {
-        Unparker(match (&self.os, Core::here()) {
+        let (record, number) = (self.record, self.number);
+        Unparker(match (&self.home, Core::here()) {
+            (Some(Home::Os(thread)), _) => Target::Os(thread.clone()),
+            (Some(Home::Run { serial, .. }), Some(here)) if here.serial == *serial => {
+                Target::Here {
+                    serial: *serial,
+                    record,
+                    number,
+                }
+            }
+            (Some(Home::Run { mailbox, .. }), _) => Target::Elsewhere {
+                mailbox: mailbox.clone(),
+                record,
+                number,
+            },
             (None, Some(here)) if ptr::eq(here, self.core) => Target::Here {
                 serial: here.serial,
-                record: self.record,
-                number: self.number,
+                record,
+                number,
             },
             (None, _) => Target::Elsewhere {
                 mailbox: mailbox_of(self.core),
-                record: self.record,
-                number: self.number,
+                record,
+                number,
             },
-            (Some(thread), _) => Target::Os(thread.clone()),
         })
     }
 
@@ -280,38 +365,9 @@ unsafe impl Sync for Waiter {}
 
 #[cold]
 #[inline(never)]
-fn os_thread() -> Option<thread::Thread> {
+fn os_home() -> Option<Home> {
     refuse_in_child();
-    Some(thread::current())
-}
-
-/// Blocks the OS thread until `done()` or the limit.
-#[cold]
-fn park_os_thread(limit: Limit, mut done: impl FnMut() -> bool) -> Outcome {
-    let deadline = match limit {
-        Limit::None => None,
-        Limit::At(nanos) => Some(nanos),
-        Limit::After(nanos) => Some(crate::clock::now().saturating_add(nanos)),
-    };
-    loop {
-        if done() {
-            return Outcome::Woken;
-        }
-        let Some(deadline) = deadline else {
-            thread::park();
-            continue;
-        };
-        match deadline.saturating_sub(crate::clock::now()) {
-            0 => {
-                return if done() {
-                    Outcome::Woken
-                } else {
-                    Outcome::TimedOut
-                };
-            }
-            left => thread::park_timeout(Duration::from_nanos(left)),
-        }
-    }
+    Some(Home::Os(OsThread::current()))
 }
 
 /// Ends one wait of a [`Waiter`]'s thread. It may outlive the waiter: then it does nothing, or ends
@@ -337,7 +393,7 @@ enum Target {
         record: *const Record,
         number: u64,
     },
-    Os(thread::Thread),
+    Os(Arc<OsThread>),
 }
 
 impl Unparker {

@@ -117,10 +117,7 @@ impl<N> Waiters<N> {
             // SAFETY: invariant 72: a linked node lives, and the lock that is held keeps it so.
             let node = unsafe { head.as_ref() }?;
             let entry = node.who();
-            // SAFETY: invariant 72: an entry's wait lives as long as its node is linked.
-            let wait = unsafe { &*entry.wait };
-            let gone = entry.one_of_many && wait.chosen.load(Ordering::Relaxed) != 0;
-            if !gone && !wait.waiter.is_abandoned() {
+            if !entry.is_gone() {
                 return Some(&entry.note);
             }
             node.unlink();
@@ -130,12 +127,22 @@ impl<N> Waiters<N> {
     /// Takes out and chooses who has waited the longest.
     #[inline]
     pub(super) fn pop(&self) -> Option<Chosen<'_, N>> {
+        self.pop_if(|_| true)
+    }
+
+    /// The same if `wanted` says yes to it. `None` is for an empty queue too.
+    #[inline]
+    pub(super) fn pop_if(&self, wanted: impl Fn(&N) -> bool) -> Option<Chosen<'_, N>> {
         loop {
+            // Not by `first`, and then by `pop`: in between another OS thread may leak the first.
             let head = self.links.head();
             // SAFETY: invariant 72: a linked node lives, and the lock that is held keeps it so.
             let node = unsafe { head.as_ref() }?;
-            node.unlink();
             let entry = node.who();
+            if !wanted(&entry.note) && !entry.is_gone() {
+                return None;
+            }
+            node.unlink();
             if entry.claim() {
                 return Some(Chosen { entry });
             }
@@ -144,6 +151,13 @@ impl<N> Waiters<N> {
 }
 
 impl<N> Entry<N> {
+    /// Whether it is linked in, and nobody is there to be chosen any more.
+    fn is_gone(&self) -> bool {
+        // SAFETY: invariant 72: an entry's wait lives as long as its node is linked.
+        let wait = unsafe { &*self.wait };
+        wait.waiter.is_abandoned() || self.one_of_many && wait.chosen.load(Ordering::Relaxed) != 0
+    }
+
     /// Makes the wait over on account of this entry; false where it is over already, or where its
     /// thread will never run again.
     #[inline]
