@@ -39,7 +39,6 @@ struct Queue {
 }
 
 /// Tells one of the threads that a [`Barrier`] let go from the others.
-#[derive(Debug)]
 pub struct BarrierWaitResult(bool);
 
 impl BarrierWaitResult {
@@ -122,10 +121,7 @@ impl Barrier {
     /// Lets go one of those who wait for the end of `generation`.
     fn open(&self, generation: u64) -> bool {
         let queue = self.queue.lock();
-        if queue.waiters.first() != Some(&generation) {
-            return false;
-        }
-        let Some(chosen) = queue.waiters.pop() else {
+        let Some(chosen) = queue.waiters.pop_if(|waits| *waits == generation) else {
             return false;
         };
         let unparker = chosen.release();
@@ -153,6 +149,14 @@ impl Drop for Arrival<'_> {
 impl fmt::Debug for Barrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Barrier").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for BarrierWaitResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BarrierWaitResult")
+            .field("is_leader", &self.is_leader())
+            .finish()
     }
 }
 

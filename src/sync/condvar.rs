@@ -267,10 +267,7 @@ impl Condvar {
     /// Wakes who has waited the longest, if its ticket is from before `end`.
     fn notify(&self, end: u64) -> bool {
         let queue = self.queue.lock();
-        if queue.waiters.first().is_none_or(|ticket| *ticket >= end) {
-            return false;
-        }
-        let Some(chosen) = queue.waiters.pop() else {
+        let Some(chosen) = queue.waiters.pop_if(|ticket| *ticket < end) else {
             return false;
         };
         let unparker = chosen.release();

@@ -57,10 +57,7 @@ impl Event {
         queue.is_set = true;
         queue.sets += 1;
         let sets = queue.sets;
-        while queue.waiters.first().is_some_and(|came| *came < sets) {
-            let Some(waiter) = queue.waiters.pop() else {
-                continue;
-            };
+        while let Some(waiter) = queue.waiters.pop_if(|came| *came < sets) {
             let unparker = waiter.release();
             drop(queue);
             unparker.unpark();

@@ -6,6 +6,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::once::Progress;
 use super::once_lock::OnceLock;
+use crate::park;
 
 /// A value that is computed when it is first used, as [`std::sync::LazyLock`], between green threads
 /// of any runtime and plain OS threads. The initialiser may park: others that come meanwhile park
@@ -60,18 +61,18 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     ///
     /// # Cancellation
     ///
-    /// A cancelled green thread that waits for another's initialiser unwinds from here. The
-    /// initialiser itself is shielded: a cancel comes after it.
+    /// A cancelled green thread unwinds from here if the value has not been computed, and from a
+    /// wait for another's initialiser. An initialiser that has begun is shielded: a cancel comes
+    /// after it.
     #[inline]
     #[track_caller]
     pub fn force(this: &Self) -> &T {
-        this.cell.get_or_init_once(|| {
+        this.cell.get_or_init(|| {
             // SAFETY: invariant 74: this runs inside the one initialisation that is under way, and
             // the reference ends with the statement.
-            let init = unsafe { (*this.init.get()).take() };
-            match init {
+            match unsafe { (*this.init.get()).take() } {
                 Some(f) => f(),
-                None => panic!("LazyLock instance has previously been poisoned"),
+                None => poisoned(),
             }
         })
     }
@@ -83,20 +84,23 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     /// As [`force`](Self::force).
     pub fn force_mut(this: &mut Self) -> &mut T {
         if this.cell.once().progress() == Progress::Incomplete {
-            let Some(f) = this.init.get_mut().take() else {
-                panic!("LazyLock instance has previously been poisoned");
-            };
             // A panic leaves it poisoned.
             this.cell.once().poison();
-            let value = f();
-            this.cell.once().reset();
-            this.cell.get_or_init(|| value);
+            if let Some(f) = this.init.get_mut().take() {
+                this.cell.put(park::shielded(f));
+            }
         }
         match this.cell.get_mut() {
             Some(value) => value,
-            None => panic!("LazyLock instance has previously been poisoned"),
+            None => poisoned(),
         }
     }
+}
+
+#[cold]
+#[track_caller]
+fn poisoned() -> ! {
+    panic!("LazyLock instance has previously been poisoned");
 }
 
 impl<T, F> LazyLock<T, F> {

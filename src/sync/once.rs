@@ -84,7 +84,8 @@ impl Once {
     ///
     /// # Cancellation
     ///
-    /// A cancelled green thread that waits for another's initialiser unwinds from here.
+    /// A cancelled green thread unwinds from here if no call has been completed, and from a wait for
+    /// another's initialiser. Once `f` has begun, it is shielded: a cancel comes after it.
     #[inline]
     #[track_caller]
     pub fn call_once<F: FnOnce()>(&self, f: F) {
@@ -222,6 +223,11 @@ impl Once {
             // never ends.
             _ => Progress::Incomplete,
         }
+    }
+
+    /// Makes it complete: what it was for is done.
+    pub(super) fn complete(&mut self) {
+        *self.word.get_mut() = COMPLETE;
     }
 
     /// Makes it as new.

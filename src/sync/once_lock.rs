@@ -2,8 +2,6 @@
 
 use std::cell::UnsafeCell;
 use std::fmt;
-use std::marker::PhantomData;
-use std::mem::MaybeUninit;
 
 use super::once::{Once, Progress};
 
@@ -27,10 +25,9 @@ use super::once::{Once, Progress};
 /// ```
 pub struct OnceLock<T> {
     once: Once,
-    /// Initialised once `once` is complete.
-    value: UnsafeCell<MaybeUninit<T>>,
-    /// It owns a `T`, and drops it.
-    _owns: PhantomData<T>,
+    /// `Some` once `once` is complete, and while it is. An `Option` and no bare memory, so that
+    /// the cell has no destructor of its own, and may refer to what goes before it, as std's may.
+    value: UnsafeCell<Option<T>>,
 }
 
 // SAFETY: it owns its value.
@@ -51,8 +48,7 @@ impl<T> OnceLock<T> {
     pub const fn new() -> Self {
         Self {
             once: Once::new(),
-            value: UnsafeCell::new(MaybeUninit::uninit()),
-            _owns: PhantomData,
+            value: UnsafeCell::new(None),
         }
     }
 
@@ -63,17 +59,14 @@ impl<T> OnceLock<T> {
             return None;
         }
         // SAFETY: invariant 74: nobody writes into a complete cell through a shared reference.
-        let value = unsafe { &*self.value.get() };
-        // SAFETY: invariant 74: a complete `once` says that the value is there, for good.
-        Some(unsafe { value.assume_init_ref() })
+        unsafe { &*self.value.get() }.as_ref()
     }
 
     /// The value to be changed, if there is one.
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
         match self.once.progress() {
-            // SAFETY: invariant 74.
-            Progress::Complete => Some(unsafe { self.value.get_mut().assume_init_mut() }),
+            Progress::Complete => self.value.get_mut().as_mut(),
             Progress::Incomplete | Progress::Poisoned => None,
         }
     }
@@ -101,7 +94,7 @@ impl<T> OnceLock<T> {
     ///
     /// # Cancellation
     ///
-    /// As [`wait`](Self::wait), while an initialiser is under way.
+    /// As [`wait`](Self::wait), if there is no value yet; `value` is dropped.
     #[track_caller]
     pub fn set(&self, value: T) -> Result<(), T> {
         let mut value = Some(value);
@@ -121,8 +114,8 @@ impl<T> OnceLock<T> {
     ///
     /// # Cancellation
     ///
-    /// As [`wait`](Self::wait), while another's initialiser is under way. `f` itself is shielded: a
-    /// cancel comes after it.
+    /// As [`wait`](Self::wait), if there is no value yet. Once `f` has begun, it is shielded: a cancel
+    /// comes after it.
     #[inline]
     #[track_caller]
     pub fn get_or_init<F>(&self, f: F) -> &T
@@ -132,29 +125,19 @@ impl<T> OnceLock<T> {
         if let Some(value) = self.get() {
             return value;
         }
-        self.once.call_once_force(|_| self.fill(f));
+        self.once.call_once_force(|_| {
+            let value = Some(f());
+            // SAFETY: invariant 74: this runs inside the one call of `once` that is under way, and
+            // nobody looks at the value before that has been completed; there was none.
+            unsafe { self.value.get().write(value) };
+        });
         self.get().expect("an initialiser has been completed")
     }
 
-    /// As `get_or_init`, but a panic of `f` poisons the cell for ever.
-    #[inline]
-    #[track_caller]
-    pub(super) fn get_or_init_once<F>(&self, f: F) -> &T
-    where
-        F: FnOnce() -> T,
-    {
-        if let Some(value) = self.get() {
-            return value;
-        }
-        self.once.call_once(|| self.fill(f));
-        self.get().expect("an initialiser has been completed")
-    }
-
-    fn fill(&self, f: impl FnOnce() -> T) {
-        let value = f();
-        // SAFETY: invariant 74: this runs inside the one call of `once` that is under way, and
-        // nobody looks at the value before that has been completed.
-        unsafe { self.value.get().write(MaybeUninit::new(value)) };
+    /// Puts `value` in without a look at who else might.
+    pub(super) fn put(&mut self, value: T) {
+        *self.value.get_mut() = Some(value);
+        self.once.complete();
     }
 
     /// Takes the value out, and leaves the cell as new.
@@ -162,8 +145,7 @@ impl<T> OnceLock<T> {
         match self.once.progress() {
             Progress::Complete => {
                 self.once.reset();
-                // SAFETY: invariant 74; the cell counts as empty from the line above on.
-                Some(unsafe { self.value.get_mut().assume_init_read() })
+                self.value.get_mut().take()
             }
             Progress::Incomplete | Progress::Poisoned => None,
         }
@@ -176,12 +158,6 @@ impl<T> OnceLock<T> {
 
     pub(super) fn once(&mut self) -> &mut Once {
         &mut self.once
-    }
-}
-
-impl<T> Drop for OnceLock<T> {
-    fn drop(&mut self) {
-        drop(self.take());
     }
 }
 
@@ -204,8 +180,8 @@ impl<T> Default for OnceLock<T> {
 
 impl<T> From<T> for OnceLock<T> {
     fn from(value: T) -> Self {
-        let cell = Self::new();
-        cell.get_or_init(|| value);
+        let mut cell = Self::new();
+        cell.put(value);
         cell
     }
 }

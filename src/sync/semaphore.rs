@@ -252,16 +252,13 @@ impl Semaphore {
     /// Gives permits to the first of the queue, as long as there are enough.
     fn hand_out<'a>(&'a self, mut queue: Locked<'a, Queue>) {
         loop {
-            match queue.waiters.first() {
-                Some(&count) if count <= queue.permits => {}
-                _ => return,
-            }
-            let Some(next) = queue.waiters.pop() else {
-                continue;
+            let permits = queue.permits;
+            let Some(next) = queue.waiters.pop_if(|count| *count <= permits) else {
+                return;
             };
-            let count = *next.note();
+            let left = permits - *next.note();
             let unparker = next.release();
-            queue.permits -= count;
+            queue.permits = left;
             drop(queue);
             unparker.unpark();
             queue = self.queue.lock();

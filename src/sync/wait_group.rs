@@ -99,10 +99,7 @@ impl WaitGroup {
         }
         queue.rounds += 1;
         let rounds = queue.rounds;
-        while queue.waiters.first().is_some_and(|came| *came < rounds) {
-            let Some(waiter) = queue.waiters.pop() else {
-                continue;
-            };
+        while let Some(waiter) = queue.waiters.pop_if(|came| *came < rounds) {
             let unparker = waiter.release();
             drop(queue);
             unparker.unpark();

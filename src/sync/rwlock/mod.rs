@@ -7,6 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
 use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 use std::time::Duration;
 
@@ -53,9 +54,10 @@ impl<T: ?Sized> std::panic::RefUnwindSafe for RwLock<T> {}
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
-    lock: &'a RwLock<T>,
-    /// As std's, it stays on its OS thread.
-    _not_send: PhantomData<*const ()>,
+    /// A pointer, as in std's: so a guard of a longer-lived type passes for one of a shorter-lived,
+    /// and it stays on its OS thread.
+    data: NonNull<T>,
+    lock: &'a RawRwLock,
 }
 
 /// The right to change an [`RwLock`]'s data; dropping it lets go of the lock.
@@ -161,10 +163,7 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     fn read_guard(&self) -> LockResult<RwLockReadGuard<'_, T>> {
-        self.poison.judge(RwLockReadGuard {
-            lock: self,
-            _not_send: PhantomData,
-        })
+        self.poison.judge(RwLockReadGuard::new(self))
     }
 
     /// Takes the lock to write; parks while anybody holds it.
@@ -258,17 +257,23 @@ impl<T: ?Sized> RwLock<T> {
     }
 }
 
+impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
+    /// A guard for a lock that was taken to read.
+    fn new(lock: &'a RwLock<T>) -> Self {
+        Self {
+            data: NonNull::new(lock.data.get()).expect("a cell's address is not null"),
+            lock: &lock.raw,
+        }
+    }
+}
+
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     /// Goes on to read only: other readers come in, and no writer does in between.
     pub fn downgrade(s: Self) -> RwLockReadGuard<'a, T> {
         let lock = s.lock;
-        lock.poison.leave(s.entered);
         mem::forget(s);
         lock.raw.downgrade();
-        RwLockReadGuard {
-            lock,
-            _not_send: PhantomData,
-        }
+        RwLockReadGuard::new(lock)
     }
 }
 
@@ -277,8 +282,9 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: invariant 73: while there is a read guard, there is no write guard.
-        unsafe { &*self.lock.data.get() }
+        // SAFETY: invariant 73: while there is a read guard, there is no write guard, and the lock
+        // is borrowed.
+        unsafe { self.data.as_ref() }
     }
 }
 
@@ -302,7 +308,7 @@ impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
 
 impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     fn drop(&mut self) {
-        self.lock.raw.unlock_read();
+        self.lock.unlock_read();
     }
 }
 

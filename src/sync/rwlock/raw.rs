@@ -86,8 +86,13 @@ impl RawRwLock {
         }
         .masked_if(masked);
         loop {
+            // Before the queue is locked: a panic runs the hook, which is the user's.
+            assert!(
+                self.word.load(Ordering::Relaxed) & !QUEUED != caller.number() << HOLDER_SHIFT,
+                "lock: this thread holds the lock for writing already"
+            );
             let queue = self.queue.lock();
-            if self.take_or_queue(caller, access, queue.is_empty()) {
+            if self.take_or_queue(caller, access, queue.first().is_none()) {
                 return true;
             }
             // Those behind a writer that leaves may be let in at once.
@@ -118,18 +123,11 @@ impl RawRwLock {
 
     /// Under the queue's lock: takes the lock, or says in the word that somebody is about to wait.
     /// Returns whether it was taken.
-    #[track_caller]
     fn take_or_queue(&self, caller: Caller<'_>, access: Access, nobody_waits: bool) -> bool {
-        let number = caller.number();
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            let held = word & !QUEUED;
-            assert!(
-                held != number << HOLDER_SHIFT,
-                "lock: this thread holds the lock for writing already"
-            );
             let free = match nobody_waits {
-                true => taken(held, access, number),
+                true => taken(word & !QUEUED, access, caller.number()),
                 false => None,
             };
             let wanted = free.unwrap_or(word | QUEUED);
@@ -198,15 +196,14 @@ impl RawRwLock {
                 return;
             }
             let held = word & !QUEUED;
-            let Some(&access) = queue.first() else {
-                self.word.store(held, Ordering::Release);
+            // A writer's number is not known before it is chosen; any will do to ask.
+            let admitted = |access: &Access| taken(held, *access, 1).is_some();
+            let Some(next) = queue.pop_if(admitted) else {
+                if queue.is_empty() {
+                    self.word.store(held, Ordering::Release);
+                }
                 return;
             };
-            // A writer's number is not known before it is chosen; any will do to ask.
-            if taken(held, access, 1).is_none() {
-                return;
-            }
-            let Some(next) = queue.pop() else { continue };
             let queued = match queue.is_empty() {
                 true => 0,
                 false => QUEUED,
