@@ -9,6 +9,7 @@ use std::process::{Child, Stdio};
 use std::rc::Rc;
 
 use greenlit::io::{IsTerminal, stderr, stdin, stdout};
+use greenlit::time::Duration;
 use greenlit::{eprint, eprintln, print, println, run, thread};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::openpty;
@@ -175,19 +176,31 @@ fn a_cancelled_reader_loses_nothing() {
     ends_well(child);
 }
 
-/// The process: one green thread writes more than anything holds, and another says that it runs.
+/// The process: one green thread writes more than anything holds, and another says that it runs
+/// once that one has got stuck.
 fn writes_a_lot() {
     nix::unistd::alarm::set(PATIENCE);
     run(|| {
-        let writes = thread::spawn(|| {
-            for _ in 0..2000 {
-                println!("{:100}", "");
+        let lines = Rc::new(Cell::new(0));
+        let writes = thread::spawn({
+            let lines = lines.clone();
+            // Of a length that fills nothing evenly: the last piece that fits is not the whole.
+            move || {
+                while lines.get() < 100 {
+                    println!("{}", "x".repeat(3000));
+                    lines.set(lines.get() + 1);
+                }
+                println!("the end");
             }
-            println!("the end");
         });
-        // It parks when the stream is full, and cannot end before this was read.
-        thread::yield_now();
-        assert!(!writes.is_finished());
+        // Stuck is what writes nothing for a while; who calls that too early shows less.
+        let (mut before, mut rounds) = (0, 0);
+        while rounds < 20 {
+            thread::sleep(Duration::from_millis(1));
+            rounds = if lines.get() == before { rounds + 1 } else { 0 };
+            before = lines.get();
+        }
+        assert!(before < 100);
         eprintln!("others run");
         writes.join().unwrap();
     });
