@@ -1,6 +1,7 @@
 //! std's `io`, and I/O on green threads: the one readiness loop, and [`Source`], which puts any file
 //! descriptor on it.
 
+mod shared;
 mod source;
 mod ready;
 mod peer;
@@ -10,12 +11,14 @@ mod end;
 mod cached;
 mod pipe;
 mod stdio;
+mod split;
 
 // What this module has itself shadows what the glob brings.
 pub use std::io::*;
 
 pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use source::Source;
+pub use split::{ReadHalf, WriteHalf, copy_bidirectional, split};
 #[doc(hidden)]
 pub use stdio::{_eprint, _print};
 pub use stdio::{

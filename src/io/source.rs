@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::outside;
+use super::shared::{SharedRead, SharedWrite};
 use crate::park::Core;
 use crate::reactor::{self, Direction};
 
@@ -298,48 +299,43 @@ impl<T: AsFd + fmt::Debug> fmt::Debug for Source<T> {
     }
 }
 
-impl<T: AsFd> Read for &Source<T>
-where
-    for<'a> &'a T: Read,
-{
+impl<T: AsFd + SharedRead> Read for &Source<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.when_ready(Direction::Read, "reading", |mut inner| inner.read(buffer))
+        self.when_ready(Direction::Read, "reading", |inner| {
+            inner.read_shared(buffer)
+        })
     }
 
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.when_ready(Direction::Read, "reading", |mut inner| {
-            inner.read_vectored(buffers)
+        self.when_ready(Direction::Read, "reading", |inner| {
+            inner.read_vectored_shared(buffers)
         })
     }
 }
 
-impl<T: AsFd> Write for &Source<T>
-where
-    for<'a> &'a T: Write,
-{
+impl<T: AsFd + SharedWrite> Write for &Source<T> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let buffer = self.cut(buffer);
-        self.when_ready(Direction::Write, "writing", |mut inner| inner.write(buffer))
+        self.when_ready(Direction::Write, "writing", |inner| {
+            inner.write_shared(buffer)
+        })
     }
 
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         if let Some(buffer) = self.cut_vectored(buffers) {
             return self.write(buffer);
         }
-        self.when_ready(Direction::Write, "writing", |mut inner| {
-            inner.write_vectored(buffers)
+        self.when_ready(Direction::Write, "writing", |inner| {
+            inner.write_vectored_shared(buffers)
         })
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.when_ready(Direction::Write, "flushing", |mut inner| inner.flush())
+        self.when_ready(Direction::Write, "flushing", |inner| inner.flush_shared())
     }
 }
 
-impl<T: AsFd> Read for Source<T>
-where
-    for<'a> &'a T: Read,
-{
+impl<T: AsFd + SharedRead> Read for Source<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         (&*self).read(buffer)
     }
@@ -349,10 +345,7 @@ where
     }
 }
 
-impl<T: AsFd> Write for Source<T>
-where
-    for<'a> &'a T: Write,
-{
+impl<T: AsFd + SharedWrite> Write for Source<T> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         (&*self).write(buffer)
     }
