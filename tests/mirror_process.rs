@@ -114,6 +114,12 @@ fn the_traits_are_std_s() {
     writes::<&ChildStdin>();
     fn stdio<T: FromRawFd + From<std::fs::File> + From<OwnedFd>>() {}
     stdio::<Stdio>();
+    fn becomes_stdio<T: Into<Stdio>>() {}
+    becomes_stdio::<greenlit::fs::File>();
+    becomes_stdio::<greenlit::io::PipeReader>();
+    becomes_stdio::<greenlit::io::PipeWriter>();
+    becomes_stdio::<greenlit::io::Stdout>();
+    becomes_stdio::<greenlit::io::Stderr>();
 }
 
 #[test]
