@@ -5,67 +5,8 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-
 use super::Stdio;
-use crate::io::{Kind, Source};
-
-/// Switches `O_NONBLOCK` of a pipe's end that nobody shares. Returns whether it did.
-fn set_nonblocking(end: BorrowedFd<'_>, nonblocking: bool) -> bool {
-    let Ok(flags) = fcntl(end, FcntlArg::F_GETFL) else {
-        return false;
-    };
-    let mut flags = OFlag::from_bits_retain(flags);
-    flags.set(OFlag::O_NONBLOCK, nonblocking);
-    fcntl(end, FcntlArg::F_SETFL(flags)).is_ok()
-}
-
-/// An end of a pipe.
-struct End<T: AsFd> {
-    source: Source<T>,
-    /// Whether it was put into the non-blocking mode here, and leaves it when it is handed on.
-    switched: bool,
-}
-
-impl<T: AsFd> End<T> {
-    /// An end that std's `spawn` has just made.
-    fn from_spawn(inner: T) -> Self {
-        let switched = set_nonblocking(inner.as_fd(), true);
-        let kind = match switched {
-            true => Kind::NonBlocking,
-            false => Kind::Blocking,
-        };
-        Self {
-            source: Source::from_owned(inner, kind),
-            switched,
-        }
-    }
-
-    /// One that comes from elsewhere keeps its mode, for whoever shares it.
-    fn from_elsewhere(inner: T) -> Self {
-        // Only a closed file descriptor is refused, and this one is owned.
-        let source = Source::new(inner).expect("an open file descriptor");
-        Self {
-            source,
-            switched: false,
-        }
-    }
-
-    fn into_inner(self) -> T {
-        let inner = self.source.into_inner();
-        if self.switched {
-            set_nonblocking(inner.as_fd(), false);
-        }
-        inner
-    }
-
-    /// An end whose fd was shown may have been duplicated, and leaves the reactor as a duplicate
-    /// does when it is closed.
-    fn shown(&self) -> &T {
-        self.source.set_shared();
-        self.source.get_ref()
-    }
-}
+use crate::io::{End, Source};
 
 /// Declares one end: its type, the pipe that it is, and the conversions that all three have.
 macro_rules! end {
@@ -82,7 +23,7 @@ macro_rules! end {
 
         impl From<std::process::$name> for $name {
             fn from(end: std::process::$name) -> Self {
-                Self(End::from_spawn($pipe::from(OwnedFd::from(end))))
+                Self(End::from_own($pipe::from(OwnedFd::from(end))))
             }
         }
 
@@ -109,13 +50,13 @@ macro_rules! end {
 
         impl AsFd for $name {
             fn as_fd(&self) -> BorrowedFd<'_> {
-                self.0.shown().as_fd()
+                self.0.show().as_fd()
             }
         }
 
         impl AsRawFd for $name {
             fn as_raw_fd(&self) -> RawFd {
-                self.0.shown().as_raw_fd()
+                self.0.show().as_raw_fd()
             }
         }
 
@@ -138,16 +79,18 @@ macro_rules! readable {
     ($name:ident) => {
         impl Read for $name {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                // Nothing is wanted, so there is nothing to wait for.
+                if buffer.is_empty() {
+                    return Ok(0);
+                }
                 let what = concat!(stringify!($name), "::read");
-                self.0
-                    .source
+                self.source()
                     .read_with(what, None, |mut pipe| pipe.read(buffer))
             }
 
             fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
                 let what = concat!(stringify!($name), "::read");
-                self.0
-                    .source
+                self.source()
                     .read_with(what, None, |mut pipe| pipe.read_vectored(buffers))
             }
         }
@@ -155,7 +98,7 @@ macro_rules! readable {
         impl $name {
             /// The pipe on the reactor.
             pub(super) fn source(&self) -> &Source<PipeReader> {
-                &self.0.source
+                self.0.source()
             }
         }
     };
@@ -178,11 +121,11 @@ readable!(ChildStderr);
 
 impl Write for &ChildStdin {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        (&self.0.source).write(buffer)
+        self.0.source().write(buffer)
     }
 
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&self.0.source).write_vectored(buffers)
+        self.0.source().write_vectored(buffers)
     }
 
     fn flush(&mut self) -> io::Result<()> {
