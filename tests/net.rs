@@ -14,7 +14,7 @@ use greenlit::time::{Duration, Instant};
 
 mod scene;
 
-use scene::{pair, settle, start};
+use scene::{pair, settle, start, until};
 
 #[test]
 fn smoke() {
@@ -100,8 +100,7 @@ fn readers_queue_in_order() {
             } else {
                 for byte in 10..14 {
                     peer.write_all(&[byte]).unwrap();
-                    settle();
-                    assert_eq!(log.borrow().len(), usize::from(byte - 9));
+                    until(|| log.borrow().len() == usize::from(byte - 9));
                 }
             }
             for reader in readers {

@@ -14,7 +14,7 @@ use greenlit::time::{Duration, Instant};
 
 mod scene;
 
-use scene::{settle, start};
+use scene::{settle, start, until};
 
 /// A socket on the reactor, and one of std's, connected to each other.
 fn connected() -> (UdpSocket, std::net::UdpSocket) {
@@ -50,12 +50,10 @@ fn receivers_queue_in_order() {
         // One turn brings the first two; the others come alone.
         theirs.send(&[10]).unwrap();
         theirs.send(&[11]).unwrap();
-        settle();
-        assert_eq!(log.borrow().len(), 2);
+        until(|| log.borrow().len() == 2);
         for byte in [12, 13] {
             theirs.send(&[byte]).unwrap();
-            settle();
-            assert_eq!(log.borrow().len(), usize::from(byte - 9));
+            until(|| log.borrow().len() == usize::from(byte - 9));
         }
         for receiver in receivers {
             receiver.join().unwrap();

@@ -29,6 +29,15 @@ pub(crate) fn settle() {
     }
 }
 
+/// Yields until `condition` holds, which it does at once but for a turn and the machine's load.
+pub(crate) fn until(condition: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < end, "it does not come to hold");
+        yield_now();
+    }
+}
+
 /// Spawns a green thread and lets it run until it parks or ends.
 pub(crate) fn start<T: 'static>(body: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
     let handle = thread::spawn(body);
