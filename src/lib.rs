@@ -54,6 +54,7 @@ pub mod process;
 pub mod fs;
 pub mod signal;
 pub mod os;
+mod select;
 #[expect(
     unsafe_code,
     reason = "a runtime that could not stop its threads is not freed"

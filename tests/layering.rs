@@ -19,7 +19,7 @@ const ROWS: &[&[&str]] = &[
         "thread", "cancel", "time", "io", "sync", "future", "blocking",
     ],
     &["net", "fs", "process", "signal"],
-    &["os"],
+    &["os", "select"],
     &["runtime"],
     &["lib"],
 ];

@@ -12,6 +12,7 @@ mod cached;
 mod pipe;
 mod stdio;
 mod split;
+mod watch;
 
 // What this module has itself shadows what the glob brings.
 pub use std::io::*;
@@ -24,6 +25,7 @@ pub use stdio::{_eprint, _print};
 pub use stdio::{
     IsTerminal, Stderr, StderrLock, Stdin, StdinLock, Stdout, StdoutLock, stderr, stdin, stdout,
 };
+pub use watch::{Pollable, ReadyArm, readable, writable};
 
 pub(crate) use cached::{read_cached, read_cached_at};
 pub(crate) use end::End;

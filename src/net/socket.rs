@@ -131,6 +131,11 @@ impl<S: StdSocket> Socket<S> {
         self.source.get_ref()
     }
 
+    /// For `select`, which waits for its readiness among other things.
+    pub(super) fn source(&self) -> &Source<S> {
+        &self.source
+    }
+
     /// std's socket, for the user, who may duplicate its fd: from now on it leaves the reactor as a
     /// clone does when it is closed.
     pub(super) fn show(&self) -> &S {
@@ -322,6 +327,16 @@ macro_rules! socket_type {
         impl IntoRawFd for $ours {
             fn into_raw_fd(self) -> RawFd {
                 OwnedFd::from(self).into_raw_fd()
+            }
+        }
+
+        impl crate::io::Pollable for $ours {
+            fn watch_readable(&self) -> crate::io::ReadyArm<'_> {
+                self.socket.source().watch_readable()
+            }
+
+            fn watch_writable(&self) -> crate::io::ReadyArm<'_> {
+                self.socket.source().watch_writable()
             }
         }
 

@@ -49,6 +49,12 @@ impl Caller<'_> {
             .is_some_and(|core| core.running().flags.get() != 0)
     }
 
+    /// Whether a runtime runs here.
+    #[inline(always)]
+    pub(crate) fn is_green(self) -> bool {
+        self.core.is_some()
+    }
+
     /// Looks for a cancel at the entry of a blocking call.
     ///
     /// # Errors

@@ -17,6 +17,13 @@ mod lazy_lock;
 mod semaphore;
 mod event;
 mod wait_group;
+mod channel;
+pub mod mpsc;
+pub mod mpmc;
+pub mod oneshot;
+pub mod broadcast;
+pub mod watch;
+pub mod select;
 
 pub use std::sync::*;
 
@@ -25,8 +32,13 @@ pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::Event;
 pub use lazy_lock::LazyLock;
 pub use mutex::{Mutex, MutexGuard};
+#[expect(deprecated, reason = "std has it too")]
+pub use once::ONCE_INIT;
 pub use once::{Once, OnceState};
 pub use once_lock::OnceLock;
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{OwnedPermit, Permit, Semaphore};
 pub use wait_group::{Member, WaitGroup};
+
+pub(crate) use select::Operation;
+pub(crate) use waiters::Wait;

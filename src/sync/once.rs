@@ -60,6 +60,14 @@ pub(super) enum Progress {
     Complete,
 }
 
+/// A [`Once`] that has not run, as std's constant of this name.
+#[deprecated(note = "use Once::new, as in std")]
+#[expect(
+    clippy::declare_interior_mutable_const,
+    reason = "so does std: each use makes a new one"
+)]
+pub const ONCE_INIT: Once = Once::new();
+
 #[expect(
     clippy::new_without_default,
     reason = "std's has no default value either"

@@ -5,6 +5,7 @@
 use std::cell::UnsafeCell;
 use std::hint;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -22,9 +23,12 @@ const NAP: Duration = Duration::from_micros(50);
 
 /// A value that OS threads use one at a time, for moments.
 pub(super) struct SpinLock<S> {
-    held: AtomicBool,
+    held: Held,
     state: UnsafeCell<S>,
 }
+
+/// The lock without its value: who takes several at once takes them in the order of their addresses.
+pub(crate) struct Held(AtomicBool);
 
 /// The right to use the value; it stays on its OS thread.
 pub(super) struct Locked<'a, S> {
@@ -35,20 +39,49 @@ pub(super) struct Locked<'a, S> {
 impl<S> SpinLock<S> {
     pub(super) const fn new(state: S) -> Self {
         Self {
-            held: AtomicBool::new(false),
+            held: Held(AtomicBool::new(false)),
             state: UnsafeCell::new(state),
         }
     }
 
     #[inline(always)]
     pub(super) fn lock(&self) -> Locked<'_, S> {
-        if self.held.swap(true, Ordering::Acquire) {
-            self.contend();
-        }
+        self.held.take();
         Locked {
             lock: self,
             _not_send: PhantomData,
         }
+    }
+
+    pub(super) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// The value, for who has taken `held` by itself, and lets go of it by itself.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the lock, and no other reference to the value while it uses this one.
+    pub(super) unsafe fn locked(&self) -> ManuallyDrop<Locked<'_, S>> {
+        ManuallyDrop::new(Locked {
+            lock: self,
+            _not_send: PhantomData,
+        })
+    }
+}
+
+impl Held {
+    #[inline(always)]
+    pub(super) fn take(&self) {
+        if self.0.swap(true, Ordering::Acquire) {
+            self.contend();
+        }
+    }
+
+    /// The caller has taken it.
+    #[inline(always)]
+    pub(super) fn release(&self) {
+        self.0.store(false, Ordering::Release);
     }
 
     #[cold]
@@ -56,7 +89,7 @@ impl<S> SpinLock<S> {
     fn contend(&self) {
         let mut looks = 0_u32;
         loop {
-            while self.held.load(Ordering::Relaxed) {
+            while self.0.load(Ordering::Relaxed) {
                 looks = looks.saturating_add(1);
                 match looks {
                     0..SPINS => hint::spin_loop(),
@@ -64,15 +97,10 @@ impl<S> SpinLock<S> {
                     PATIENCE.. => thread::sleep(NAP),
                 }
             }
-            if !self.held.swap(true, Ordering::Acquire) {
+            if !self.0.swap(true, Ordering::Acquire) {
                 return;
             }
         }
-    }
-
-    #[expect(dead_code, reason = "for channels")]
-    pub(super) fn get_mut(&mut self) -> &mut S {
-        self.state.get_mut()
     }
 }
 
@@ -97,7 +125,7 @@ impl<S> DerefMut for Locked<'_, S> {
 impl<S> Drop for Locked<'_, S> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.lock.held.store(false, Ordering::Release);
+        self.lock.held.release();
     }
 }
 

@@ -10,7 +10,7 @@ use super::spin_lock::{Locked, SpinLock};
 use crate::park::{Caller, Limit, Links, Mask, Outcome, Reason, Unparker, WaitNode, Waiter};
 
 /// One wait of one thread; it lies in the frame that waits.
-pub(super) struct Wait {
+pub(crate) struct Wait {
     pub(super) waiter: Waiter,
     /// Which of its entries was chosen; 0 while none was. It is written once, under the lock of the
     /// queue that the chosen entry is in.
@@ -55,6 +55,11 @@ impl Wait {
             chosen: AtomicUsize::new(0),
         }
     }
+
+    #[inline(always)]
+    pub(super) fn chosen(&self) -> usize {
+        self.chosen.load(Ordering::Acquire)
+    }
 }
 
 impl<N> Entry<N> {
@@ -69,7 +74,6 @@ impl<N> Entry<N> {
         })
     }
 
-    #[expect(dead_code, reason = "for channels")]
     /// One entry of a wait that has several; `index` is not 0.
     pub(super) fn one_of_many(wait: *const Wait, index: usize, note: N) -> Node<N> {
         WaitNode::with_waiter(Self {
@@ -78,11 +82,6 @@ impl<N> Entry<N> {
             one_of_many: true,
             note,
         })
-    }
-
-    #[expect(dead_code, reason = "for channels")]
-    pub(super) fn note(&self) -> &N {
-        &self.note
     }
 }
 

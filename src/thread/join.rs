@@ -2,7 +2,7 @@
 //! result lies between the end of a thread and its join: in the record, or in a box where it is too
 //! large for that.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -143,6 +143,82 @@ impl<T> Claim<T> {
 
     pub(super) fn thread(&self) -> &Thread {
         self.thread.get_or_init(|| handle::of(self.record()))
+    }
+}
+
+impl<T> JoinHandle<T> {
+    /// For `select`, which waits for the thread's end among other things.
+    pub(crate) fn watch(&self) -> EndWatch<'_> {
+        EndWatch {
+            record: self.claim.record(),
+            node: Cell::new(None),
+        }
+    }
+
+    /// The result of a thread that has ended; afterwards the handle has none.
+    pub(crate) fn take_result(&self) -> Result<T> {
+        let result = match self.is_finished() {
+            // SAFETY: the thread has ended, and this handle, which stays on its OS thread, takes its
+            // result.
+            true => unsafe { take(self.claim.record()) },
+            false => None,
+        };
+        result.unwrap_or_else(|| Err(Box::new(Cancelled { number: 0 })))
+    }
+}
+
+/// A place among those who are unparked when a green thread ends.
+pub(crate) struct EndWatch<'a> {
+    record: &'a Record,
+    node: Cell<Option<WaitNode>>,
+}
+
+impl EndWatch<'_> {
+    /// Whether the thread has ended, and its result was not taken.
+    pub(crate) fn is_over(&self) -> bool {
+        self.record.state.get() == State::Done && self.record.has_result.get()
+    }
+
+    /// Has the current green thread unparked at the end of this one.
+    ///
+    /// # Panics
+    ///
+    /// Outside the runtime, where there is nobody to wait for.
+    ///
+    /// # Safety
+    ///
+    /// The place stays where it is until `leave` was called, and stands nowhere yet.
+    pub(crate) unsafe fn stand(&self) {
+        if self.record.state.get() == State::Done {
+            return;
+        }
+        let Some(core) = Core::current().filter(|core| core.owns(self.record)) else {
+            panic!("select: the runtime of the green thread to join does not run here");
+        };
+        assert!(
+            !std::ptr::eq(self.record, core.running()),
+            "select: a green thread cannot join itself"
+        );
+        self.node.set(Some(WaitNode::new(core.running())));
+        // SAFETY: nobody replaces the node while it is linked.
+        if let Some(node) = unsafe { &*self.node.as_ptr() } {
+            // SAFETY: invariant 43: the node stays in place, as the caller says, until it is
+            // unlinked; the queue lies in a record that the handle keeps.
+            unsafe { self.record.joiners.push(node) };
+        }
+    }
+
+    pub(crate) fn leave(&self) {
+        drop(self.node.take());
+        // The end unparks one: the others by way of him.
+        if self.record.state.get() == State::Done
+            && let Some(core) = Core::current()
+        {
+            let next = self.record.joiners.pop();
+            if !next.is_null() {
+                core.unpark(next);
+            }
+        }
     }
 }
 

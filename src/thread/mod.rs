@@ -17,6 +17,7 @@ use std::time::Duration;
 pub use std::thread::*;
 
 pub use handle::{Thread, ThreadId, current};
+pub(crate) use join::EndWatch;
 pub use join::JoinHandle;
 #[doc(hidden)]
 pub use local::LocalNumber;
