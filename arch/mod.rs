@@ -199,3 +199,13 @@ pub(crate) fn prefetch(address: *const u8) {
 pub(crate) fn stack_pointer() -> *mut u8 {
     cpu::stack_pointer()
 }
+
+/// Tells valgrind that `bytes` of memory up to `end` may be written again. It takes what lies below
+/// the stack pointer that a stack was left with to be dead, as it is, until somebody stands there.
+#[inline]
+pub(crate) fn revive(end: *mut u8, bytes: usize) {
+    /// `VALGRIND_MAKE_MEM_UNDEFINED` of memcheck.h.
+    const MAKE_MEM_UNDEFINED: usize = 0x4D43_0001;
+    let start = end.wrapping_sub(bytes);
+    cpu::ask_valgrind(&[MAKE_MEM_UNDEFINED, start.addr(), bytes, 0, 0, 0]);
+}

@@ -2,8 +2,8 @@
 //! is parked.
 //!
 //! What is not listed here as greenlit's own is std's. Each call is one hop to the pool of
-//! [`crate::blocking`] and back, some 10 µs, but for reads of what the kernel has in
-//! memory, which are made in place. So do as with std: read and write in large pieces, by
+//! [`crate::blocking`] and back, tens of microseconds, but for reads of what the kernel has
+//! in memory, which are made in place. So do as with std: read and write in large pieces, by
 //! [`BufReader`](std::io::BufReader), [`BufWriter`](std::io::BufWriter), [`read`] and
 //! [`write()`].
 //!

@@ -12,6 +12,12 @@ use crate::stack::{self, Pool, SizeClass};
 /// What a suspended execution may need below its stack pointer: the red zone of the CPU's ABI.
 const RED_ZONE_BYTES: usize = 128;
 
+/// The least that has to be free below main: less is no large stack.
+const LEAST_BYTES: usize = 64 * 1024;
+
+/// At least what `arch::prepare` writes.
+const FIRST_BYTES: usize = 1024;
+
 /// The most that a sanitizer is told of a stack's size; `ulimit -s unlimited` is an address space.
 const MOST_BYTES: usize = 256 << 20;
 
@@ -67,7 +73,12 @@ impl Core {
         let base = left_at.wrapping_sub(down);
         let bytes = base.addr().checked_sub(os_stack.start)?.min(MOST_BYTES);
         let limit = base.wrapping_sub(bytes & !15);
-        (bytes >= 64 * 1024).then_some((base, limit))
+        if bytes < LEAST_BYTES {
+            return None;
+        }
+        // The first words are written from another stack.
+        arch::revive(base, FIRST_BYTES);
+        Some((base, limit))
     }
 }
 
