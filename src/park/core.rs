@@ -448,12 +448,18 @@ impl Core {
     }
 
     /// After an operation that did not park: lets others run when the budget is used up.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn spend(&self) {
         if self.tick() {
-            self.serve();
-            self.yield_plain();
+            self.serve_and_yield();
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn serve_and_yield(&self) {
+        self.serve();
+        self.yield_plain();
     }
 
     /// A yield that has more to do than to switch.

@@ -83,6 +83,12 @@ impl<T> Rest<T> {
 }
 
 impl<T> Queue<T> {
+    /// Whether an item can be pushed at once.
+    #[inline(always)]
+    fn has_room(&self) -> bool {
+        self.items.len() < self.capacity && !self.items.wants_memory()
+    }
+
     /// Hands `slot`'s item over or puts it into the channel, if it can be done at once. Where the
     /// receivers have gone the item stays in its slot, and that is the answer.
     #[inline(always)]
@@ -205,26 +211,57 @@ impl<T> Channel<T> {
     #[inline]
     pub(in crate::sync) fn send(&self, item: T, limit: Limit) -> Result<(), (Failure, T)> {
         let caller = Caller::current();
+        let cancelled = caller.has_news() && caller.check_cancel().is_err();
+        let mut queue = self.queue.lock();
+        if !queue.receivers.is_empty() {
+            // They wait, so they have not gone.
+            if let Some(receiver) = queue.receivers.pop() {
+                // SAFETY: invariant 81: the slot of a waiter that was chosen and not yet released.
+                let place = unsafe { &**receiver.note() };
+                // Nothing is dropped here: the place is empty.
+                mem::forget(place.replace(Some(item)));
+                let unparker = receiver.release();
+                drop(queue);
+                unparker.unpark();
+                caller.spend();
+                return Ok(());
+            }
+        } else if queue.has_room() && !queue.receivers_gone {
+            queue.items.push(item);
+            drop(queue);
+            caller.spend();
+            return Ok(());
+        }
+        drop(queue);
+        self.send_slowly(caller, item, limit, cancelled)
+    }
+
+    /// The receivers have gone, or there is no room, or not yet the memory for it.
+    #[inline(never)]
+    fn send_slowly(
+        &self,
+        caller: Caller<'_>,
+        item: T,
+        limit: Limit,
+        cancelled: bool,
+    ) -> Result<(), (Failure, T)> {
         let slot = Slot::new(Some(item));
-        let cancelled = caller.check_cancel().is_err();
         let mut rest = Rest::new();
         let mut queue = self.lock_to_send();
         let result = queue.try_send(&slot, &mut rest);
-        if result != Err(Failure::NotYet) {
-            drop(queue);
-            rest.finish();
-            caller.spend();
+        if result == Err(Failure::NotYet) && !cancelled {
+            let result = self.wait_to_send(caller, queue, &slot, limit);
             return give_back(result, slot);
         }
-        if cancelled {
-            drop(queue);
+        drop(queue);
+        rest.finish();
+        if result == Err(Failure::NotYet) {
             return give_back(Err(Failure::Disconnected), slot);
         }
-        let result = self.wait_to_send(caller, queue, &slot, limit);
+        caller.spend();
         give_back(result, slot)
     }
 
-    #[inline(never)]
     fn wait_to_send(
         &self,
         caller: Caller<'_>,
@@ -260,9 +297,35 @@ impl<T> Channel<T> {
     #[inline]
     pub(in crate::sync) fn recv(&self, limit: Limit) -> Result<T, Failure> {
         let caller = Caller::current();
-        let cancelled = caller.check_cancel().is_err();
-        let mut rest = Rest::new();
+        let cancelled = caller.has_news() && caller.check_cancel().is_err();
         let mut queue = self.queue.lock();
+        if queue.senders.is_empty() {
+            let mut memory = None;
+            if let Some(item) = queue.items.pop(&mut memory) {
+                drop(queue);
+                if memory.is_some() {
+                    drop(memory);
+                }
+                caller.spend();
+                return Ok(item);
+            }
+            if !queue.senders_gone && !cancelled {
+                return self.wait_to_recv(caller, queue, limit);
+            }
+        }
+        self.recv_slowly(caller, queue, limit, cancelled)
+    }
+
+    /// There are senders that wait, or none at all.
+    #[inline(never)]
+    fn recv_slowly(
+        &self,
+        caller: Caller<'_>,
+        mut queue: Locked<'_, Queue<T>>,
+        limit: Limit,
+        cancelled: bool,
+    ) -> Result<T, Failure> {
+        let mut rest = Rest::new();
         let result = queue.try_recv(&mut rest);
         if !matches!(result, Err(Failure::NotYet)) {
             drop(queue);
