@@ -328,7 +328,7 @@ fn panics_and_initialisers() -> String {
 }
 
 /// Everything, one line each.
-pub fn report() -> io::Result<String> {
+pub(crate) fn report() -> io::Result<String> {
     Ok([
         clients_share_the_store()?,
         silence_times_out()?,
