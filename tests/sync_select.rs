@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use greenlit::io::Source;
@@ -490,4 +490,48 @@ fn cross_thread_every_item_comes_exactly_once() {
                 .all(|count| count.load(Ordering::Relaxed) == 1)
         );
     }
+}
+
+/// Behaviours 21 and 23: as in the test of this name in `sync_mpmc`, for selects over two channels.
+#[test]
+fn cross_thread_a_cancelled_select_loses_no_item() {
+    const ROUNDS: usize = 100;
+    let (first, from_first) = mpmc::sync_channel::<usize>(0);
+    let (second, from_second) = mpmc::sync_channel::<usize>(0);
+    let received = Arc::new(AtomicUsize::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let sent = std::thread::scope(|scope| {
+        let its_stop = stop.clone();
+        let sends = scope.spawn(move || {
+            let mut sent = 0;
+            for pause in (0..400).cycle() {
+                if its_stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let sender = if pause % 2 == 0 { &first } else { &second };
+                sent += usize::from(sender.try_send(1).is_ok());
+                (0..pause).for_each(|_| std::hint::spin_loop());
+            }
+            sent
+        });
+        for _ in 0..ROUNDS {
+            greenlit::run(|| {
+                for _ in 0..4 {
+                    let from = (from_first.clone(), from_second.clone());
+                    let received = received.clone();
+                    thread::spawn(move || {
+                        loop {
+                            let item = select! { recv(from.0) -> item => item, recv(from.1) -> item => item };
+                            received.fetch_add(item.unwrap_or(0), Ordering::Relaxed);
+                        }
+                    });
+                }
+                thread::yield_now();
+            });
+        }
+        stop.store(true, Ordering::Relaxed);
+        sends.join().unwrap()
+    });
+    let left = from_first.try_iter().count() + from_second.try_iter().count();
+    assert_eq!(received.load(Ordering::Relaxed) + left, sent);
 }
