@@ -330,7 +330,7 @@ fn its_other_methods_are_those_of_std() {
     assert_eq!(format!("{held:?} {held}"), "4 4");
     assert_eq!(
         format!("{mutex:?}"),
-        "Mutex { data: <locked>, poisoned: false, .. }"
+        "Mutex { data: \"<locked>\", poisoned: false, .. }"
     );
     drop(held);
     assert_eq!(mutex.into_inner().unwrap(), 4);

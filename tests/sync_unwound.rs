@@ -84,13 +84,13 @@ enum By {
 ///
 /// `hold` takes it, and returns what gives it away; `take` waits for it, within [`PATIENCE`], and
 /// calls its argument with it in hand.
-fn got_by<H: FnOnce()>(
+fn got_by<H>(
     by: By,
     hold: impl FnOnce() -> H + Send + 'static,
     take: impl Fn(&dyn Fn()) + Send + Sync + 'static,
 ) -> Vec<&'static str>
 where
-    H: 'static,
+    H: FnOnce() + 'static,
 {
     let take = Arc::new(take);
     let log = Arc::new(StdMutex::new(Vec::new()));
@@ -269,7 +269,7 @@ fn an_event_lets_all_others_go() {
 #[test]
 fn a_barrier_that_opens_meanwhile_is_as_new() {
     let barrier = leaked(Barrier::new(3));
-    let hold = || || drop(barrier.wait());
+    let hold = || || assert!(barrier.wait().is_leader());
     let take = |then: &dyn Fn()| {
         barrier.wait();
         then();

@@ -29,6 +29,10 @@ pub(super) struct RawRwLock {
     queue: SpinLock<Waiters<Access>>,
 }
 
+// A panic finds it as whole as any other moment does.
+impl std::panic::UnwindSafe for RawRwLock {}
+impl std::panic::RefUnwindSafe for RawRwLock {}
+
 impl RawRwLock {
     pub(super) const fn new() -> Self {
         Self {
