@@ -422,3 +422,40 @@ fn a_select_that_never_waits_starves_no_timer() {
         loops.join().unwrap();
     });
 }
+
+/// An arm that was done and is put to the choice again is still done, and neither loses what it has
+/// nor sends what it has not.
+#[test]
+fn an_arm_is_done_once() {
+    greenlit::run(|| {
+        let (sender, receiver) = channel();
+        sender.send(1).unwrap();
+        sender.send(2).unwrap();
+        let mut receives = receiver.recv_arm();
+        for _ in 0..2 {
+            assert_eq!(Select::new(&mut [&mut receives]).try_wait(), Some(0));
+        }
+        assert_eq!((receives.finish(), receiver.try_recv()), (Ok(1), Ok(2)));
+
+        let mut sends = sender.send_arm(3);
+        let waits = thread::spawn(move || (receiver.recv(), receiver.try_recv()));
+        thread::yield_now();
+        for _ in 0..2 {
+            assert_eq!(Select::new(&mut [&mut sends]).wait(), 0);
+        }
+        assert_eq!(sends.finish(), Ok(()));
+        drop(sender);
+        let (first, second) = waits.join().unwrap();
+        assert_eq!((first, second.is_err()), (Ok(3), true));
+
+        let (all, mut from_all) = broadcast::channel(2);
+        all.send(1).unwrap();
+        all.send(2).unwrap();
+        let mut receives = from_all.recv_arm();
+        for _ in 0..2 {
+            assert_eq!(Select::new(&mut [&mut receives]).try_wait(), Some(0));
+        }
+        assert_eq!(receives.finish(), Ok(1));
+        assert_eq!(from_all.recv(), Ok(2));
+    });
+}

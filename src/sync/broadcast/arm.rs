@@ -52,13 +52,19 @@ impl<T> Operation for RecvArm<'_, T> {
     }
 
     unsafe fn attempt(&self, _: &mut Option<Unparker>) -> bool {
+        // Nothing is dropped here: it goes back where it was.
+        let before = self.result.take();
+        if before.is_some() {
+            mem::forget(self.result.replace(before));
+            return true;
+        }
         // SAFETY: the caller has the lock.
         let mut ring = unsafe { self.receiver.shared.ring.locked() };
         let result = ring.take(&self.receiver.position);
         if matches!(result, Err(TryRecvError::Empty)) {
             return false;
         }
-        // The cell is empty: an arm is done once.
+        // The cell is empty: see above.
         mem::forget(self.result.replace(Some(result)));
         true
     }

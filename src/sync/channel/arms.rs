@@ -78,6 +78,10 @@ impl<T> Operation for RecvArm<'_, T> {
     }
 
     unsafe fn attempt(&self, unparker: &mut Option<Unparker>) -> bool {
+        if holds_item(&self.slot) {
+            // It was done before, and what it received was not taken out.
+            return true;
+        }
         // SAFETY: the caller has the lock.
         let mut queue = unsafe { self.channel.queue.locked() };
         let mut rest = Rest::new();
@@ -123,6 +127,10 @@ impl<T> Operation for SendArm<'_, T> {
     }
 
     unsafe fn attempt(&self, unparker: &mut Option<Unparker>) -> bool {
+        if !holds_item(&self.slot) {
+            // It was done before: its item was sent.
+            return true;
+        }
         // SAFETY: the caller has the lock.
         let mut queue = unsafe { self.channel.queue.locked() };
         let mut rest = Rest::new();
@@ -145,6 +153,12 @@ impl<T> Operation for SendArm<'_, T> {
         // SAFETY: the caller has the lock.
         unsafe { self.place.leave() };
     }
+}
+
+fn holds_item<T>(slot: &Slot<T>) -> bool {
+    // SAFETY: invariant 81: its own thread asks, before the node is linked; the reference goes at
+    // once.
+    unsafe { (*slot.as_ptr()).is_some() }
 }
 
 impl<T> fmt::Debug for RecvArm<'_, T> {
