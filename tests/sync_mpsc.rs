@@ -347,28 +347,20 @@ impl Drop for Counted {
 
 #[test]
 fn items_go_with_the_receiver() {
-    for bound in [Some(1), Some(70), None] {
+    fn check(sent: usize, send: impl Fn(Counted), drop_receiver: impl FnOnce()) {
         let count = Arc::new(AtomicUsize::new(0));
-        let item = || Counted(count.clone());
-        let sent = bound.unwrap_or(100);
-        let receiver = match bound {
-            Some(bound) => {
-                let (sender, receiver) = sync_channel(bound);
-                (0..sent).for_each(|_| sender.send(item()).unwrap());
-                std::mem::forget(sender);
-                receiver
-            }
-            None => {
-                let (sender, receiver) = channel();
-                (0..sent).for_each(|_| sender.send(item()).unwrap());
-                std::mem::forget(sender);
-                receiver
-            }
-        };
+        (0..sent).for_each(|_| send(Counted(count.clone())));
         assert_eq!(count.load(Ordering::Relaxed), 0);
-        drop(receiver);
+        // The sender is still there.
+        drop_receiver();
         assert_eq!(count.load(Ordering::Relaxed), sent);
     }
+    for bound in [1, 70] {
+        let (sender, receiver) = sync_channel(bound);
+        check(bound, |item| sender.send(item).unwrap(), || drop(receiver));
+    }
+    let (sender, receiver) = channel();
+    check(100, |item| sender.send(item).unwrap(), || drop(receiver));
 }
 
 #[test]
