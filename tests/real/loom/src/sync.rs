@@ -1,0 +1,12 @@
+//! The real sources.
+
+#[path = "../../../../src/sync/mutex.rs"]
+pub mod mutex;
+#[path = "../../../../src/sync/poisoning.rs"]
+mod poisoning;
+#[path = "../../../../src/sync/semaphore.rs"]
+pub mod semaphore;
+#[path = "spin_lock.rs"]
+mod spin_lock;
+#[path = "../../../../src/sync/waiters.rs"]
+mod waiters;
