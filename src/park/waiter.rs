@@ -137,20 +137,15 @@ pub struct Waiter {
     record: *const Record,
     /// The thread's number, which a lock that is handed to it takes down.
     number: u64,
-    /// How the thread is found, where `core` is null.
-    home: Option<Home>,
+    /// How an OS thread is found; `None` for a green thread.
+    os: Option<Arc<OsThread>>,
+    /// How a green thread is found whose waiter may outlive the run, since the user's code runs while
+    /// it is there, and a coroutine may carry both away. `None` where `core` is not null.
+    mailbox: Option<Arc<Mailbox>>,
+    /// The runtime's number, beside its mailbox.
+    serial: u64,
     /// Whether the thread was leaked in its wait: nothing may be handed to it any more.
     abandoned: AtomicBool,
-}
-
-enum Home {
-    /// That of a green thread whose waiter may outlive the run: the user's code runs while it is
-    /// there, and a coroutine may carry both away.
-    Run {
-        serial: u64,
-        mailbox: Arc<Mailbox>,
-    },
-    Os(Arc<OsThread>),
 }
 
 impl Waiter {
@@ -161,10 +156,8 @@ impl Waiter {
         let mut waiter = unsafe { Self::new(caller) };
         if let Some(core) = caller.core {
             waiter.core = ptr::null();
-            waiter.home = Some(Home::Run {
-                serial: core.serial,
-                mailbox: core.mailbox.clone(),
-            });
+            waiter.mailbox = Some(core.mailbox.clone());
+            waiter.serial = core.serial;
         }
         f(&waiter)
     }
@@ -177,7 +170,7 @@ impl Waiter {
     #[inline(always)]
     pub(crate) unsafe fn new(caller: Caller<'_>) -> Self {
         // In one piece, so that it is made where it stays.
-        let (core, record, home) = match caller.core {
+        let (core, record, os) = match caller.core {
             Some(core) => (ptr::from_ref(core), ptr::from_ref(core.running()), None),
             None => (ptr::null(), ptr::null(), os_home()),
         };
@@ -185,7 +178,9 @@ impl Waiter {
             core,
             record,
             number: caller.number(),
-            home,
+            os,
+            mailbox: None,
+            serial: 0,
             abandoned: AtomicBool::new(false),
         }
     }
@@ -233,7 +228,7 @@ impl Waiter {
         mask: Mask,
         mut done: impl FnMut() -> bool,
     ) -> Outcome {
-        if let Some(Home::Os(thread)) = &self.home {
+        if let Some(thread) = &self.os {
             return thread.park(limit, done);
         }
         loop {
@@ -260,36 +255,34 @@ impl Waiter {
     ///
     /// If another thread runs.
     fn here<'a>(&self) -> &'a Core {
-        let here = Core::current().filter(|here| match &self.home {
-            Some(Home::Run { serial, .. }) => {
-                here.serial == *serial && here.running().id.get() == self.number
-            }
-            _ => false,
-        });
+        let here = Core::current()
+            .filter(|here| here.serial == self.serial && here.running().id.get() == self.number);
         let Some(here) = here else {
             panic!("park: a waiter parks only the thread that made it");
         };
         here
     }
 
-    #[inline]
+    /// Parks the caller, whose waiter this is.
+    #[inline(always)]
     pub(crate) fn park_limited(
         &self,
+        caller: Caller<'_>,
         reason: Reason,
         limit: Limit,
         mask: Mask,
         done: impl FnMut() -> bool,
     ) -> Outcome {
-        if let Some(Home::Os(thread)) = &self.home {
-            return thread.park(limit, done);
+        match (caller.core, &self.os) {
+            (Some(core), _) => {
+                debug_assert!(ptr::eq(core.running(), self.record));
+                // SAFETY: the waiter is borrowed for the length of the wait.
+                let reason = unsafe { reason.abandoned_by(&raw const self.abandoned) };
+                core.park(&reason, limit, mask, done)
+            }
+            (None, Some(thread)) => thread.park(limit, done),
+            (None, None) => unreachable!("a waiter parks only the thread that made it"),
         }
-        let here = Core::current().filter(|here| ptr::eq(*here, self.core));
-        let Some(here) = here.filter(|here| ptr::eq(here.running(), self.record)) else {
-            panic!("park: a waiter parks only the thread that made it");
-        };
-        // SAFETY: the waiter is borrowed for the length of the wait.
-        let reason = unsafe { reason.abandoned_by(&raw const self.abandoned) };
-        here.park(&reason, limit, mask, done)
     }
 
     /// What ends the wait. Whoever calls this keeps the waiter from going meanwhile: most often by
@@ -298,26 +291,24 @@ impl Waiter {
     #[must_use = "it unparks nobody until its unpark method is called"]
     pub fn unparker(&self) -> Unparker {
         let (record, number) = (self.record, self.number);
-        Unparker(match (&self.home, Core::here()) {
-            (Some(Home::Os(thread)), _) => Target::Os(thread.clone()),
-            (Some(Home::Run { serial, .. }), Some(here)) if here.serial == *serial => {
-                Target::Here {
-                    serial: *serial,
-                    record,
-                    number,
-                }
-            }
-            (Some(Home::Run { mailbox, .. }), _) => Target::Elsewhere {
-                mailbox: mailbox.clone(),
-                record,
-                number,
-            },
-            (None, Some(here)) if ptr::eq(here, self.core) => Target::Here {
+        Unparker(match (&self.os, &self.mailbox, Core::here()) {
+            (Some(thread), ..) => Target::Os(thread.clone()),
+            (None, Some(_), Some(here)) if here.serial == self.serial => Target::Here {
                 serial: here.serial,
                 record,
                 number,
             },
-            (None, _) => Target::Elsewhere {
+            (None, Some(mailbox), _) => Target::Elsewhere {
+                mailbox: mailbox.clone(),
+                record,
+                number,
+            },
+            (None, None, Some(here)) if ptr::eq(here, self.core) => Target::Here {
+                serial: here.serial,
+                record,
+                number,
+            },
+            (None, None, _) => Target::Elsewhere {
                 mailbox: mailbox_of(self.core),
                 record,
                 number,
@@ -371,9 +362,9 @@ unsafe impl Sync for Waiter {}
 
 #[cold]
 #[inline(never)]
-fn os_home() -> Option<Home> {
+fn os_home() -> Option<Arc<OsThread>> {
     refuse_in_child();
-    Some(Home::Os(OsThread::current()))
+    Some(OsThread::current())
 }
 
 /// Ends one wait of a [`Waiter`]'s thread. It may outlive the waiter: then it does nothing, or ends

@@ -286,7 +286,7 @@ impl<S> SpinLock<S> {
         queued();
         let outcome = wait
             .waiter
-            .park_limited(how.reason, how.limit, how.mask, || {
+            .park_limited(caller, how.reason, how.limit, how.mask, || {
                 wait.chosen.load(Ordering::Acquire) != 0
             });
         if outcome == Outcome::Woken {

@@ -233,7 +233,10 @@ impl<'a> Select<'a> {
             holds.is_some()
         };
         let reason = Reason::shared("selecting");
-        let mut park = |limit, mask| wait.waiter.park_limited(reason, limit, mask, &mut done);
+        let mut park = |limit, mask| {
+            wait.waiter
+                .park_limited(caller, reason, limit, mask, &mut done)
+        };
         if caller.is_green() || !self.arms.iter().any(|arm| arm.is_silent()) {
             return match park(limit, mask) {
                 // It unwinds already, and has only joins and the like to wait for.
