@@ -5,12 +5,6 @@
 
 extern crate shim as std;
 
-mod prelude {
-    pub(crate) use std::boxed::Box;
-    pub(crate) use std::string::String;
-    pub(crate) use std::vec::Vec;
-}
-
 mod clock;
 pub mod park;
 mod scheduler;

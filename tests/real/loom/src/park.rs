@@ -102,6 +102,7 @@ impl Waiter {
 
     pub(crate) fn park_limited(
         &self,
+        _: Caller<'_>,
         _: Reason,
         limit: Limit,
         _: Mask,

@@ -49,15 +49,19 @@ impl<S> Deref for Locked<'_, S> {
     type Target = S;
 
     fn deref(&self) -> &S {
+        // SAFETY: whoever has a `Locked` has loom's mutex.
         unsafe { &*self.lock.state.get() }
     }
 }
 
 impl<S> DerefMut for Locked<'_, S> {
     fn deref_mut(&mut self) -> &mut S {
+        // SAFETY: as above, and it is borrowed mutably.
         unsafe { &mut *self.lock.state.get() }
     }
 }
 
+// SAFETY: loom's mutex hands the value from one thread to the next.
 unsafe impl<S> Sync for SpinLock<S> {}
+// SAFETY: as above.
 unsafe impl<S> Send for SpinLock<S> {}
