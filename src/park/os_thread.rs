@@ -1,7 +1,7 @@
 //! A plain OS thread that waits in a queue of `sync`. It has a token of its own: that of
 //! `std::thread::park` is the user's, and a lock must not use it up.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Limit, Outcome};
@@ -13,15 +13,16 @@ thread_local! {
 
 /// One OS thread, as those know it who unpark it.
 pub(super) struct OsThread {
-    /// Whether it was unparked since it last came back from a park.
-    unparked: Mutex<bool>,
+    /// How often it was unparked. A count and no token: what a condition waits for itself must not
+    /// use up what is meant for the wait that asks it.
+    unparks: Mutex<u64>,
     changed: Condvar,
 }
 
 impl OsThread {
     const fn new() -> Self {
         Self {
-            unparked: Mutex::new(false),
+            unparks: Mutex::new(0),
             changed: Condvar::new(),
         }
     }
@@ -35,8 +36,12 @@ impl OsThread {
     }
 
     pub(super) fn unpark(&self) {
-        *self.unparked.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.unparks() += 1;
         self.changed.notify_one();
+    }
+
+    fn unparks(&self) -> MutexGuard<'_, u64> {
+        self.unparks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Blocks the OS thread, which is the calling one, until `done()` or the limit.
@@ -48,6 +53,7 @@ impl OsThread {
             Limit::After(nanos) => clock::now().saturating_add(nanos),
         };
         loop {
+            let seen = *self.unparks();
             if done() {
                 return Outcome::Woken;
             }
@@ -61,27 +67,23 @@ impl OsThread {
                     false => Outcome::TimedOut,
                 };
             }
-            self.sleep(left);
+            self.sleep(seen, left);
         }
     }
 
-    /// Sleeps until it is unparked, for so many nanoseconds at the most; it may end early.
-    fn sleep(&self, nanos: Option<u64>) {
-        let mut unparked = self.unparked.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*unparked {
-            unparked = match nanos {
-                None => self
-                    .changed
-                    .wait(unparked)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(nanos) => {
-                    self.changed
-                        .wait_timeout(unparked, Duration::from_nanos(nanos))
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-            };
+    /// Sleeps until it is unparked for another time than those that were `seen`, for so many
+    /// nanoseconds at the most; it may end early.
+    fn sleep(&self, seen: u64, nanos: Option<u64>) {
+        let unparks = self.unparks();
+        if *unparks != seen {
+            return;
         }
-        *unparked = false;
+        match nanos {
+            None => drop(self.changed.wait(unparks)),
+            Some(nanos) => {
+                let timeout = Duration::from_nanos(nanos);
+                drop(self.changed.wait_timeout(unparks, timeout));
+            }
+        }
     }
 }

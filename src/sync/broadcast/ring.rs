@@ -177,12 +177,13 @@ impl<T> Shared<T> {
             drop(ring);
             spare = Some(Arc::new(None));
         };
-        if let (0, Some(item)) = (receivers, item.take()) {
-            return Err(SendError(item));
-        }
-        // The oldest item goes, unless it was in use.
-        drop(retired);
+        let oldest = match item {
+            Some(item) if receivers == 0 => return Err(SendError(item)),
+            oldest => oldest,
+        };
+        // Before the oldest item goes: its destructor may panic.
         self.wake(number);
+        drop((oldest, retired));
         caller.spend();
         Ok(receivers)
     }

@@ -123,10 +123,14 @@ impl<T> Items<T> {
 
 impl<T> Block<T> {
     pub(super) fn new() -> Box<Self> {
-        Box::new(Self {
-            items: [const { MaybeUninit::uninit() }; BLOCK],
-            next: ptr::null_mut(),
-        })
+        // In its place: on the way there, so many items might be more than a stack has room for.
+        let mut block = Box::<Self>::new_uninit();
+        // SAFETY: it is a place in memory that the box owns, and no reference is made.
+        let next = unsafe { &raw mut (*block.as_mut_ptr()).next };
+        // SAFETY: as above.
+        unsafe { next.write(ptr::null_mut()) };
+        // SAFETY: `next` was written, and the items may be anything.
+        unsafe { block.assume_init() }
     }
 }
 

@@ -1,0 +1,72 @@
+//! Faults that were found in what stands in for std's blocking modules, each by a small program.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use greenlit::park::{Reason, Waiter};
+use greenlit::sync::{Event, broadcast, mpsc};
+use greenlit::thread;
+use greenlit::time::{Duration, Instant};
+
+/// A channel's memory for thirty items was made on the stack of whoever sent the first: an item of a
+/// 60th of the stack, of which calls without optimization have some fifty copies, was too large.
+#[test]
+fn an_item_that_fits_a_stack_may_be_sent_from_it() {
+    const BYTES: usize = 64 * 1024;
+    greenlit::run(|| {
+        let (sender, receiver) = mpsc::channel::<[u8; BYTES]>();
+        let sends = move || sender.send([7; BYTES]).is_ok();
+        let child = thread::Builder::new().stack_size(60 * BYTES).spawn(sends);
+        assert!(child.unwrap().join().unwrap());
+        assert_eq!(receiver.recv().unwrap()[9], 7);
+    });
+}
+
+/// A broadcast's oldest item, which panics when it is dropped to make room, kept its successor's
+/// receivers from being told.
+#[test]
+fn an_item_whose_drop_panics_does_not_keep_the_next_from_its_receivers() {
+    #[derive(Clone, Debug)]
+    struct Bomb(Arc<AtomicBool>);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if self.0.swap(false, Ordering::Relaxed) {
+                resume_unwind(Box::new("dropped"));
+            }
+        }
+    }
+    greenlit::run(|| {
+        let (sender, mut receiver) = broadcast::channel(1);
+        let _late = sender.subscribe();
+        let armed = Arc::new(AtomicBool::new(false));
+        sender.send(Bomb(armed.clone())).unwrap();
+        drop(receiver.recv().unwrap());
+        let waiter = thread::spawn(move || receiver.recv().map(drop));
+        thread::yield_now();
+        let harmless = Bomb(Arc::default());
+        armed.store(true, Ordering::Relaxed);
+        let sent = catch_unwind(AssertUnwindSafe(|| sender.send(harmless)));
+        assert!(sent.is_err());
+        assert_eq!(waiter.join().unwrap(), Ok(()));
+    });
+}
+
+/// An OS thread that waited for something else inside the condition of a wait used up the wake-up of
+/// that one.
+#[test]
+fn a_condition_that_waits_itself_loses_no_unpark() {
+    static NEVER: Event = Event::new();
+    let done = AtomicBool::new(false);
+    Waiter::with(|waiter| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let woken = waiter.park_until(Reason::shared("waiting in a test"), deadline, || {
+            // What another thread might do between the look and the other wait.
+            let seen = done.swap(true, Ordering::AcqRel);
+            waiter.unparker().unpark();
+            let _ = NEVER.wait_timeout(Duration::from_millis(1));
+            seen
+        });
+        assert!(woken && Instant::now() < deadline);
+    });
+}
