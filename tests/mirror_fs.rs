@@ -33,6 +33,8 @@ use std::time::SystemTime;
 /// What may wait for a disk is greenlit's own; what only tells is std's.
 #[test]
 fn what_waits_is_replaced_and_the_rest_is_stds() {
+    fn traits<T: Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
+    traits::<(File, OpenOptions, DirBuilder, ReadDir, DirEntry)>();
     assert_ne!(TypeId::of::<File>(), TypeId::of::<std::fs::File>());
     assert_ne!(
         TypeId::of::<OpenOptions>(),

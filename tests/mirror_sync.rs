@@ -104,6 +104,9 @@ fn locks_have_std_s_signatures() {
     let _: fn(&OnceState) -> bool = OnceState::is_poisoned;
     let _: fn(&OnceLock<u8>) -> Option<&u8> = OnceLock::get;
     let _: fn(&LazyLock<u8>) -> &u8 = LazyLock::force;
+    fn traits<T: Unpin + std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
+    traits::<(Mutex<u8>, RwLock<u8>, Condvar, Barrier)>();
+    traits::<(Once, OnceLock<u8>, LazyLock<u8>)>();
     #[expect(deprecated, reason = "std has it too")]
     static OLD: Once = ONCE_INIT;
     assert!(!OLD.is_completed());

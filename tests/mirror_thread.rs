@@ -38,6 +38,11 @@ fn what_is_not_replaced_is_std_s() {
 #[test]
 #[expect(deprecated, reason = "std has them too")]
 fn what_is_replaced_has_std_s_signatures() {
+    fn traits<T: Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
+    traits::<(Thread, ThreadId)>();
+    let id = run(|| format!("{:?}", current().id()));
+    let number = id.strip_prefix("ThreadId(").unwrap().strip_suffix(')');
+    assert!(number.unwrap().parse::<u64>().is_ok(), "{id}");
     let _: fn() -> Thread = current;
     let _: fn(&Thread) -> ThreadId = Thread::id;
     let _: fn(&Thread) -> Option<&str> = Thread::name;

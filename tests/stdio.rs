@@ -93,6 +93,34 @@ fn stdin_of_a_pipe_stalls_nobody() {
     assert!(!is_nonblocking(&shared));
 }
 
+/// `print!` is std's where no `use` line says otherwise, and `stdout` is not. The prompt is there
+/// before anything is read, and a line that std's macro began ends with what follows it.
+#[test]
+fn a_prompt_of_std_s_macro_is_flushed_by_stdout() {
+    if is_alone() {
+        nix::unistd::alarm::set(PATIENCE);
+        return run(|| {
+            std::print!("> ");
+            stdout().flush().unwrap();
+            let answer = stdin().lines().next().unwrap().unwrap();
+            std::print!("{answer} ");
+            stdout().write_all(b"it is\n").unwrap();
+            std::print!("? ");
+            stdout().lock().flush().unwrap();
+            stdin().lines().next();
+        });
+    }
+    let (mut answers, mut shown) = (io::pipe().unwrap(), io::pipe().unwrap());
+    let test = "a_prompt_of_std_s_macro_is_flushed_by_stdout";
+    let child = start(test, answers.0, shown.1);
+    wait_for(&mut shown.0, "> ");
+    answers.1.write_all(b"two\n").unwrap();
+    wait_for(&mut shown.0, "two it is\n");
+    wait_for(&mut shown.0, "? ");
+    drop(answers.1);
+    ends_well(child);
+}
+
 /// The same with a pipe that whoever shares it keeps in the non-blocking mode.
 #[test]
 fn stdin_of_a_nonblocking_pipe_is_waited_for() {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{FileType, Metadata};
 use std::os::unix::fs::{DirBuilderExt, DirEntryExt};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
@@ -108,6 +109,10 @@ pub struct ReadDir {
     left: Option<fs::ReadDir>,
     read: VecDeque<io::Result<DirEntry>>,
 }
+
+// What was read is whole whenever a panic passes by, as in std's.
+impl UnwindSafe for ReadDir {}
+impl RefUnwindSafe for ReadDir {}
 
 impl ReadDir {
     /// Reads a batch, on an OS thread that may wait for it.

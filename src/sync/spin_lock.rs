@@ -30,6 +30,9 @@ pub(super) struct SpinLock<S> {
 /// The lock without its value: who takes several at once takes them in the order of their addresses.
 pub(crate) struct Held(AtomicBool);
 
+// Nodes point into the value while their waits borrow the lock, so nobody can move it then.
+impl<S> Unpin for SpinLock<S> {}
+
 /// The right to use the value; it stays on its OS thread.
 pub(super) struct Locked<'a, S> {
     lock: &'a SpinLock<S>,

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -203,10 +204,14 @@ impl fmt::Debug for Thread {
     }
 }
 
+// Behind it are atomics and locks that a panic finds whole.
+impl UnwindSafe for Thread {}
+impl RefUnwindSafe for Thread {}
+
 impl fmt::Debug for ThreadId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Id::Green(number) => write!(f, "ThreadId(#{number})"),
+            Id::Green(number) => write!(f, "ThreadId({number})"),
             Id::Os(id) => write!(f, "ThreadId(OS {id:?})"),
         }
     }

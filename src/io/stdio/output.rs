@@ -58,7 +58,8 @@ fn flush_at_exit() {
 ///
 /// A green thread that has to wait for room, or for another one that holds the lock, parks. The mode
 /// of the file descriptor, which other processes share, stays as it is. Its buffer of lines is not
-/// std's: what is written through both appears in the order in which lines are completed.
+/// std's, but what lies in std's is written before anything else, so that a prompt of std's `print!`
+/// shows when this one is flushed.
 ///
 /// # Examples
 ///
@@ -119,6 +120,9 @@ pub struct StderrLock<'a> {
 impl Stdout {
     /// Parks until nobody else writes, and keeps others from it.
     pub fn lock(&self) -> StdoutLock<'static> {
+        // Before the turn is taken, since an OS thread that has std's lock may wait for it. What is
+        // wrong with the file will be said of the caller's own bytes.
+        let _ = io::stdout().flush();
         StdoutLock {
             _turn: OUTPUT_TURNS.take(),
         }
@@ -145,7 +149,9 @@ impl Write for StdoutLock<'_> {
         output.write_all(buf)
     }
 
+    /// Writes what lies in the buffer, and what std's `print!` left in std's.
     fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()?;
         let mut output = OUTPUT.lock().unwrap_or_else(PoisonError::into_inner);
         output.flush()
     }

@@ -8,7 +8,7 @@ use super::{stderr, stdout};
 /// Writes to the standard output, as [`std::print!`].
 ///
 /// std's own goes to another buffer, and blocks the OS thread with all its green threads where the
-/// reader of a pipe is slow. What the two write appears in the order in which lines are completed.
+/// reader of a pipe is slow. What lies in std's buffer is written first.
 /// The harness of `cargo test` does not capture this one.
 ///
 /// # Panics
