@@ -60,5 +60,9 @@ mod select;
     reason = "a runtime that could not stop its threads is not freed"
 )]
 mod runtime;
+// Compiles the programs of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/PORTING.md")]
+mod porting {}
 
 pub use runtime::{Builder, Runtime, run};
