@@ -1,6 +1,8 @@
 //! `sync` has std's signatures and std's traits: the same lines compile against both, and whether a
 //! type is `Send`, `Sync`, `UnwindSafe` or `RefUnwindSafe` is asked of both.
 
+mod kept;
+
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
@@ -172,8 +174,7 @@ fn the_signatures_are_std_s() {
 #[test]
 fn a_deadlock_report_names_who_holds_the_lock() {
     let report = |lock: fn(&'static Mutex<()>, &'static RwLock<()>)| {
-        let (mutex, rwlock) = Box::leak(Box::<(Mutex<()>, RwLock<()>)>::default());
-        let (mutex, rwlock) = (&*mutex, &*rwlock);
+        let (mutex, rwlock) = kept::kept(<(Mutex<()>, RwLock<()>)>::default());
         let deadlock = AssertUnwindSafe(|| {
             greenlit::run(|| {
                 let holder = thread::Builder::new().name("the holder".into());

@@ -1,5 +1,7 @@
 //! `sync::Mutex`: order, hand-over, poisoning, cancels, and other OS threads.
 
+mod kept;
+
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -214,7 +216,7 @@ fn a_cancel_does_not_poison() {
             thread::park();
         });
         thread::yield_now();
-        let mutex: &'static Mutex<()> = Box::leak(Box::new(Mutex::new(())));
+        let mutex: &'static Mutex<()> = kept::kept(Mutex::new(()));
         let held = mutex.lock().unwrap();
         let witness = never_ran.clone();
         thread::spawn(move || {

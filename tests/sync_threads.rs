@@ -1,6 +1,8 @@
 //! Locks between green threads of two runtimes and plain OS threads: every count is checked, and each
 //! test takes a few milliseconds, so that it can be repeated under load (behaviour 20).
 
+mod kept;
+
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -219,8 +221,8 @@ fn cross_thread_events_and_groups_let_all_go() {
 /// Runs that end, and with them waiters, while another OS thread hands the lock over.
 #[test]
 fn cross_thread_cancelled_waiters_lose_nothing() {
-    let mutex: &'static Mutex<u32> = Box::leak(Box::new(Mutex::new(0)));
-    let semaphore: &'static Semaphore = Box::leak(Box::new(Semaphore::new(1)));
+    let mutex: &'static Mutex<u32> = kept::kept(Mutex::new(0));
+    let semaphore: &'static Semaphore = kept::kept(Semaphore::new(1));
     let other = std::thread::spawn(|| {
         for _ in 0..1_000 {
             *mutex.lock().unwrap() += 1;

@@ -1,7 +1,10 @@
 //! A waiter that is chosen in the very moment in which a cancel unwinds it: what it was given goes to
 //! the next. The moment is the allocation of the cancel's payload, when the thread has looked for
 //! what it waits for in vain and still stands in the queue; this binary's allocator has a hook there.
+
 #![expect(unsafe_code, reason = "a global allocator")]
+
+mod kept;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -140,13 +143,9 @@ where
     log.clone()
 }
 
-fn leaked<T>(value: T) -> &'static T {
-    Box::leak(Box::new(value))
-}
-
 /// Behaviour 14.
 fn mutex(by: By) {
-    let lock = leaked(Mutex::new(()));
+    let lock = kept::kept(Mutex::new(()));
     let hold = || {
         let held = lock.lock().unwrap();
         || drop(held)
@@ -172,7 +171,7 @@ fn a_mutex_goes_to_the_next_from_another_os_thread() {
 
 /// Behaviour 14. `reads` says it of the cancelled and the second alike.
 fn rwlock(by: By, reads: bool) {
-    let lock = leaked(RwLock::new(()));
+    let lock = kept::kept(RwLock::new(()));
     let hold = || {
         let held = lock.write().unwrap();
         || drop(held)
@@ -201,7 +200,7 @@ fn a_rwlock_goes_to_the_next_from_another_os_thread() {
 
 /// Behaviour 14.
 fn semaphore(by: By, count: usize) {
-    let semaphore = leaked(Semaphore::new(count));
+    let semaphore = kept::kept(Semaphore::new(count));
     let hold = move || {
         let held = semaphore.acquire_many(count);
         || drop(held)
@@ -227,7 +226,7 @@ fn permits_go_to_the_next_from_another_os_thread() {
 
 /// Behaviour 16: the notification wakes another.
 fn condvar(by: By) {
-    let (mutex, condvar) = leaked((Mutex::new(()), Condvar::new()));
+    let (mutex, condvar) = kept::kept((Mutex::new(()), Condvar::new()));
     let hold = || || condvar.notify_one();
     let take = |then: &dyn Fn()| {
         let held = mutex.lock().unwrap();
@@ -254,7 +253,7 @@ fn a_notification_goes_to_the_next_from_another_os_thread() {
 #[test]
 fn an_event_lets_all_others_go() {
     for by in [By::TheSame, By::Another] {
-        let event = leaked(Event::new());
+        let event = kept::kept(Event::new());
         let hold = || || event.set();
         let take = |then: &dyn Fn()| {
             if event.wait_timeout(PATIENCE) {
@@ -268,7 +267,7 @@ fn an_event_lets_all_others_go() {
 /// Behaviour 18: the one that is let go while it unwinds does not leave a second time.
 #[test]
 fn a_barrier_that_opens_meanwhile_is_as_new() {
-    let barrier = leaked(Barrier::new(3));
+    let barrier = kept::kept(Barrier::new(3));
     let hold = || || assert!(barrier.wait().is_leader());
     let take = |then: &dyn Fn()| {
         barrier.wait();

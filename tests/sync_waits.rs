@@ -1,6 +1,8 @@
 //! What holds for every wait of `sync`, shown for each type in turn: order, cancels and limits that
 //! meet the end of the wait in either order, and that nothing is lost or left behind.
 
+mod kept;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -32,15 +34,11 @@ trait Awaited: Sized + 'static {
     fn is_there(&self) -> bool;
 }
 
-fn leaked<T>(value: T) -> &'static T {
-    Box::leak(Box::new(value))
-}
-
 struct Locked(&'static Mutex<()>, RefCell<Option<MutexGuard<'static, ()>>>);
 
 impl Awaited for Locked {
     fn new() -> Self {
-        let mutex = leaked(Mutex::new(()));
+        let mutex = kept::kept(Mutex::new(()));
         Self(mutex, RefCell::new(mutex.lock().ok()))
     }
     fn take(&self, within: Within, then: impl FnOnce()) -> bool {
@@ -67,7 +65,7 @@ struct Read(
 
 impl Awaited for Read {
     fn new() -> Self {
-        let lock = leaked(RwLock::new(()));
+        let lock = kept::kept(RwLock::new(()));
         Self(lock, RefCell::new(lock.write().ok()))
     }
     fn take(&self, within: Within, then: impl FnOnce()) -> bool {
