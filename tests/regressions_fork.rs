@@ -7,8 +7,10 @@ use std::any::Any;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use greenlit::io::Source;
+use greenlit::sync::mpsc;
 use greenlit::{Runtime, thread};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
@@ -124,4 +126,40 @@ fn a_runtime_that_was_made_before_a_fork_stays_with_the_parent() {
             assert_eq!(runtime.run(|| thread::spawn(|| 3).join().unwrap()), 3);
         },
     );
+}
+
+/// Where another OS thread might have ended a wait, and ended itself instead, nobody looked for a
+/// deadlock again. A forked child is the process that has one OS thread for certain.
+#[test]
+fn a_deadlock_is_found_when_the_last_other_os_thread_has_ended() {
+    alone(
+        "a_deadlock_is_found_when_the_last_other_os_thread_has_ended",
+        || {
+            let Some(child) = forked() else {
+                nix::unistd::alarm::set(60);
+                std::panic::set_hook(Box::new(|_| ()));
+                let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+                // Under an emulator its own threads are there for ever.
+                exit(threads > 1 || dies_of_deadlock());
+            };
+            reap(child);
+        },
+    );
+}
+
+fn dies_of_deadlock() -> bool {
+    // The first look comes after 20 ms. Where this thread has ended by then the test shows nothing,
+    // and does not fail.
+    let other = std::thread::spawn(|| std::thread::sleep(Duration::from_millis(200)));
+    let stuck = catch_unwind(|| {
+        greenlit::run(|| {
+            let (_sender, receiver) = mpsc::channel::<()>();
+            receiver.recv()
+        })
+    });
+    drop(other);
+    let report = stuck
+        .err()
+        .and_then(|report| report.downcast::<String>().ok());
+    report.is_some_and(|report| report.starts_with("deadlock: all 1 green threads"))
 }

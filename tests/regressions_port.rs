@@ -1,11 +1,14 @@
 //! Faults that were found in what stands in for std's blocking modules, each by a small program.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use greenlit::coroutine::Coroutine;
 use greenlit::park::{Reason, Waiter};
-use greenlit::sync::{Event, broadcast, mpsc};
+use greenlit::sync::{Event, Once, broadcast, mpsc};
 use greenlit::thread;
 use greenlit::time::{Duration, Instant};
 
@@ -69,4 +72,36 @@ fn a_condition_that_waits_itself_loses_no_unpark() {
         });
         assert!(woken && Instant::now() < deadline);
     });
+}
+
+/// A thread whose initialiser a coroutine carried to another one stayed shielded for ever, and could
+/// not be ended.
+#[test]
+fn a_shielded_call_that_ends_elsewhere_shields_nobody_any_more() {
+    static ONCE: Once = Once::new();
+    let ended = Rc::new(Cell::new(false));
+    let ends = SetOnDrop(ended.clone());
+    greenlit::run(move || {
+        let coroutine = Rc::new(Coroutine::<(), (), ()>::new(|suspender, ()| {
+            ONCE.call_once(|| suspender.suspend(()));
+        }));
+        let first = coroutine.clone();
+        thread::spawn(move || {
+            let _ends = ends;
+            first.resume(()).unwrap();
+            thread::park();
+        });
+        thread::yield_now();
+        coroutine.resume(()).unwrap();
+        assert!(ONCE.is_completed());
+    });
+    assert!(ended.get());
+}
+
+struct SetOnDrop(Rc<Cell<bool>>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
 }

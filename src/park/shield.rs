@@ -21,17 +21,25 @@ pub(crate) fn shielded<R>(f: impl FnOnce() -> R) -> R {
 }
 
 /// Ends the shield of the green thread `number`, however the call ends. A coroutine may have
-/// carried the call elsewhere: then the thread keeps its shield.
+/// carried the call elsewhere, so the thread may be another than the one that runs.
 struct Shield {
     number: u64,
 }
 
 impl Drop for Shield {
     fn drop(&mut self) {
-        if let Some(core) = Core::current()
-            && core.running().id.get() == self.number
-        {
-            core.running().clear(flag::SHIELDED);
+        let Some(core) = Core::here() else {
+            return;
+        };
+        match Core::current() {
+            Some(core) if core.running().id.get() == self.number => {
+                core.running().clear(flag::SHIELDED);
+            }
+            _ => core.for_each_live(|record| {
+                if record.id.get() == self.number {
+                    record.clear(flag::SHIELDED);
+                }
+            }),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::scheduler::Record;
 const TURN_INTERVAL: u64 = 100_000;
 
 /// How long a runtime that waits for no event waits for other OS threads before it looks for a
-/// deadlock, in nanoseconds.
+/// deadlock, in nanoseconds; twice as long before it looks again, and so on.
 const PATIENCE: u64 = 20_000_000;
 
 impl Core {
@@ -49,25 +49,22 @@ impl Core {
     #[cold]
     #[inline(never)]
     pub(super) fn idle(&self) -> *const Record {
-        let mut patient = true;
+        let mut patience = PATIENCE;
         loop {
             let awaits_nothing = self.timers.is_empty()
                 && self.reactor.waiting.get() == 0
                 && self.offloaded.get() == 0;
-            match awaits_nothing {
-                false => self.turn(Timeout::Never),
-                // Another OS thread may be about to unpark somebody, again and again: to look at
-                // all green threads each time would cost more than they do.
-                true if patient => {
-                    patient = false;
-                    self.turn(Timeout::Nanos(PATIENCE));
-                }
-                true => {
-                    self.look_for_deadlock();
-                    if self.run_queue.head().is_null() {
-                        self.turn(Timeout::Never);
-                    }
-                }
+            // Another OS thread may be about to unpark somebody, again and again: to look at all
+            // green threads each time would cost more than they do.
+            self.turn(match awaits_nothing {
+                false => Timeout::Never,
+                true => Timeout::Nanos(patience),
+            });
+            if awaits_nothing && self.run_queue.head().is_null() {
+                // Where others might wake somebody, they may end without having done so: it looks
+                // again, less and less often.
+                self.look_for_deadlock();
+                patience = patience.saturating_mul(2);
             }
             if !self.run_queue.head().is_null() {
                 return self.run_queue.head();
