@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use greenlit::sync::{Condvar, Mutex};
 use greenlit::thread;
+use greenlit::time::Instant;
 
 #[derive(Default)]
 struct Stage {
@@ -254,6 +255,30 @@ fn a_poisoned_lock_says_so_after_the_wait() {
             .map(|pair| pair.1)
             .map_err(|poisoned| poisoned.into_inner().1);
         assert!(timed_out.is_err_and(|result| result.timed_out()));
+    });
+}
+
+/// What std has for a length of time only.
+#[test]
+fn a_condition_is_awaited_until_a_point_in_time() {
+    let (stage, past) = (Mutex::new(0), Instant::now());
+    let (never, seen) = (Condvar::new(), stage.lock().unwrap());
+    let (seen, result) = never.wait_deadline_while(seen, past, |n| *n == 0).unwrap();
+    assert!(result.timed_out());
+    let (seen, result) = never.wait_deadline_while(seen, past, |n| *n == 1).unwrap();
+    assert!(!result.timed_out());
+    drop(seen);
+    greenlit::run(|| {
+        let far = Instant::now() + Duration::from_secs(3600);
+        let held = stage.lock().unwrap();
+        thread::scope(|s| {
+            s.spawn(|| {
+                *stage.lock().unwrap() = 1;
+                never.notify_one();
+            });
+            let (held, result) = never.wait_deadline_while(held, far, |n| *n == 0).unwrap();
+            assert_eq!((*held, result.timed_out()), (1, false));
+        });
     });
 }
 

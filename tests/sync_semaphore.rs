@@ -12,6 +12,32 @@ use std::time::Duration;
 
 use greenlit::sync::{Barrier, Event, Semaphore, WaitGroup};
 use greenlit::thread;
+use greenlit::time::Instant;
+
+/// The forms of a permit that goes elsewhere.
+#[test]
+fn an_owned_permit_is_waited_for_as_a_borrowed_one_is() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let ask = || semaphore.clone();
+    let owned = ask().acquire_owned_timeout(Duration::MAX);
+    assert_eq!(semaphore.available_permits(), 0);
+    assert!(ask().try_acquire_owned().is_none());
+    assert!(ask().acquire_owned_timeout(Duration::ZERO).is_none());
+    assert!(ask().acquire_owned_deadline(Instant::now()).is_none());
+    drop(owned);
+    assert!(ask().acquire_owned_deadline(Instant::now()).is_some());
+    greenlit::run(|| {
+        let owned = ask().acquire_owned();
+        let far = Instant::now() + Duration::from_secs(3600);
+        let asked = ask();
+        let waiter = thread::spawn(move || asked.acquire_owned_deadline(far).is_some());
+        thread::yield_now();
+        assert!(!waiter.is_finished());
+        drop(owned);
+        assert!(waiter.join().unwrap());
+    });
+    assert_eq!(semaphore.available_permits(), 1);
+}
 
 /// Behaviour 13: one that asks for many is not overtaken by others that ask for few.
 #[test]

@@ -196,9 +196,9 @@ impl Condvar {
     #[track_caller]
     pub fn wait_timeout_while<'a, T: ?Sized, F>(
         &self,
-        mut guard: MutexGuard<'a, T>,
+        guard: MutexGuard<'a, T>,
         timeout: Duration,
-        mut condition: F,
+        condition: F,
     ) -> Limited<'a, T>
     where
         F: FnMut(&mut T) -> bool,
@@ -207,6 +207,39 @@ impl Condvar {
             Some(deadline) => Limit::At(deadline.nanos()),
             None => Limit::None,
         };
+        self.wait_limited_while(guard, limit, condition)
+    }
+
+    /// As [`wait_timeout_while`](Self::wait_timeout_while), until a point in time. std has no such
+    /// method.
+    ///
+    /// # Errors
+    ///
+    /// The guard all the same, if the lock is poisoned.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`wait`](Self::wait).
+    #[track_caller]
+    pub fn wait_deadline_while<'a, T: ?Sized, F>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        deadline: Instant,
+        condition: F,
+    ) -> Limited<'a, T>
+    where
+        F: FnMut(&mut T) -> bool,
+    {
+        self.wait_limited_while(guard, Limit::At(deadline.nanos()), condition)
+    }
+
+    #[track_caller]
+    fn wait_limited_while<'a, T: ?Sized>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        limit: Limit,
+        mut condition: impl FnMut(&mut T) -> bool,
+    ) -> Limited<'a, T> {
         let mut timed_out = false;
         loop {
             if !condition(&mut *guard) {

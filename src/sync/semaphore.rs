@@ -167,20 +167,36 @@ impl Semaphore {
     /// As [`acquire`](Self::acquire).
     #[track_caller]
     pub fn acquire_owned(self: Arc<Self>) -> OwnedPermit {
-        mem::forget(self.acquire());
-        OwnedPermit {
-            semaphore: self,
-            count: 1,
-        }
+        self.take(1, Limit::None);
+        self.owned()
     }
 
     /// As [`try_acquire`](Self::try_acquire), for a permit that goes elsewhere.
     pub fn try_acquire_owned(self: Arc<Self>) -> Option<OwnedPermit> {
-        mem::forget(self.try_acquire()?);
-        Some(OwnedPermit {
-            semaphore: self,
-            count: 1,
-        })
+        let taken = self.queue.lock().take_now(1);
+        taken.then(|| self.owned())
+    }
+
+    /// As [`acquire_timeout`](Self::acquire_timeout), for a permit that goes elsewhere.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[track_caller]
+    pub fn acquire_owned_timeout(self: Arc<Self>, timeout: Duration) -> Option<OwnedPermit> {
+        self.take(1, Limit::After(clock::length(timeout)))
+            .then(|| self.owned())
+    }
+
+    /// As [`acquire_owned_timeout`](Self::acquire_owned_timeout), until a point in time.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[track_caller]
+    pub fn acquire_owned_deadline(self: Arc<Self>, deadline: Instant) -> Option<OwnedPermit> {
+        self.take(1, Limit::At(deadline.nanos()))
+            .then(|| self.owned())
     }
 
     /// Adds so many permits, and hands them to those who wait.
@@ -208,6 +224,13 @@ impl Semaphore {
         Permit {
             semaphore: self,
             count,
+        }
+    }
+
+    fn owned(self: Arc<Self>) -> OwnedPermit {
+        OwnedPermit {
+            semaphore: self,
+            count: 1,
         }
     }
 

@@ -20,13 +20,16 @@ static INPUT: LazyLock<Mutex<BufReader<Standard>>> =
 /// # Examples
 ///
 /// ```no_run
-/// use greenlit::{io, println, thread};
+/// use greenlit::io;
 ///
 /// greenlit::run(|| {
-///     let lines = thread::spawn(|| io::stdin().lines().count());
 ///     // Others run while nothing is typed.
-///     println!("{} lines", lines.join().unwrap());
-/// });
+///     for line in io::stdin().lines() {
+///         greenlit::println!("{}", line?.to_uppercase());
+///     }
+///     Ok::<(), io::Error>(())
+/// })?;
+/// # Ok::<(), io::Error>(())
 /// ```
 #[must_use]
 pub fn stdin() -> Stdin {
