@@ -11,7 +11,8 @@
 /// - `join(handle) -> result => …` waits for a green thread's end, and takes its result.
 /// - `after(duration) => …` and `at(instant) => …` are timers.
 /// - `readable(source) -> result => …` and `writable(source) -> result => …` wait until a call on
-///   an [`io::Source`](crate::io::Source), a TCP stream or listener would not block.
+///   an [`io::Source`](crate::io::Source), a socket, a pipe or [`Signals`](crate::signal::Signals)
+///   would not block.
 /// - `default => …` is done at once where nothing else can be: then the call does not park. With a
 ///   time, `default(duration) => …`, it is a timer.
 ///

@@ -23,6 +23,44 @@ fn smoke() {
     });
 }
 
+/// A pipe and a child's stream among other things that are waited for.
+#[test]
+fn pipes_are_arms_of_select() {
+    run(|| {
+        let (mut reader, mut writer) = pipe().unwrap();
+        let mut cat = greenlit::process::Command::new("cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut stdin, mut stdout) = (cat.stdin.take().unwrap(), cat.stdout.take().unwrap());
+        let waiter = thread::spawn(move || {
+            let mut byte = [0];
+            let mut log = Vec::new();
+            while log.len() < 2 {
+                greenlit::select! {
+                    readable(reader) => reader.read_exact(&mut byte).unwrap(),
+                    readable(stdout) => stdout.read_exact(&mut byte).unwrap(),
+                }
+                log.push(byte[0]);
+            }
+            log
+        });
+        thread::yield_now();
+        assert!(!waiter.is_finished());
+        greenlit::select! {
+            writable(writer) => writer.write_all(b"p").unwrap(),
+        }
+        thread::yield_now();
+        stdin.write_all(b"c").unwrap();
+        let mut log = waiter.join().unwrap();
+        log.sort_unstable();
+        assert_eq!(log, b"cp");
+        drop(stdin);
+        assert!(cat.wait().unwrap().success());
+    });
+}
+
 /// Behaviours 36 and 39: a reader that waits for ever, others run meanwhile, the end is its end.
 #[test]
 fn a_reader_parks_until_there_is_something_or_the_end() {

@@ -46,6 +46,37 @@ fn smoke() {
     });
 }
 
+/// A server that is told to end waits for that among other things.
+#[test]
+fn signals_are_an_arm_of_select() {
+    alone("signals_are_an_arm_of_select", || {
+        run(|| {
+            let signals = listen(&[Signal::USR1, Signal::TERM]);
+            let (sender, receiver) = greenlit::sync::mpsc::channel::<String>();
+            let (tell, told) = greenlit::sync::mpsc::channel();
+            let server = thread::spawn(move || {
+                loop {
+                    greenlit::select! {
+                        readable(signals) => match signals.try_recv().unwrap() {
+                            Signal::TERM => return,
+                            signal => tell.send(signal.to_string()).unwrap(),
+                        },
+                        recv(receiver) -> job => tell.send(job.unwrap()).unwrap(),
+                    }
+                }
+            });
+            for job in ["one", "two", "three"] {
+                sender.send(job.to_owned()).unwrap();
+                assert_eq!(told.recv().unwrap(), job);
+                raise(signal::SIGUSR1).unwrap();
+                assert_eq!(told.recv().unwrap(), "SIGUSR1");
+            }
+            raise(signal::SIGTERM).unwrap();
+            server.join().unwrap();
+        });
+    });
+}
+
 /// Behaviour 41: a signal to the calling OS thread is delivered before `raise` returns, so that
 /// none can merge with the next, and none of a thousand is missed.
 #[test]

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::process::Stdio;
 
-use super::End;
+use super::{End, Pollable, ReadyArm};
 
 /// Makes a pipe, as [`std::io::pipe`].
 ///
@@ -59,6 +59,16 @@ macro_rules! end {
             /// When no file descriptor is left.
             pub fn try_clone(&self) -> io::Result<Self> {
                 Ok(Self(End::from_elsewhere(self.0.share()?.try_clone()?)))
+            }
+        }
+
+        impl Pollable for $name {
+            fn watch_readable(&self) -> ReadyArm<'_> {
+                self.0.source().watch_readable()
+            }
+
+            fn watch_writable(&self) -> ReadyArm<'_> {
+                self.0.source().watch_writable()
             }
         }
 

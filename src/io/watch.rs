@@ -12,7 +12,8 @@ use crate::reactor::{self, Direction, Entry};
 use crate::scheduler::WaitNode;
 use crate::sync::{Operation, Wait};
 
-/// What can be waited for among other things: file descriptors that are on the reactor.
+/// What can be waited for among other things: [`Source`], sockets, pipes, a child's streams and
+/// [`Signals`](crate::signal::Signals).
 pub trait Pollable {
     /// For `select`.
     #[doc(hidden)]

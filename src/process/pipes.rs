@@ -6,7 +6,7 @@ use std::io::{self, IoSlice, IoSliceMut, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 use super::Stdio;
-use crate::io::{End, Source};
+use crate::io::{End, Pollable, ReadyArm, Source};
 
 /// Declares one end: its type, the pipe that it is, and the conversions that all three have.
 macro_rules! end {
@@ -45,6 +45,16 @@ macro_rules! end {
         impl From<$name> for Stdio {
             fn from(end: $name) -> Self {
                 Stdio::from(OwnedFd::from(end))
+            }
+        }
+
+        impl Pollable for $name {
+            fn watch_readable(&self) -> ReadyArm<'_> {
+                self.0.source().watch_readable()
+            }
+
+            fn watch_writable(&self) -> ReadyArm<'_> {
+                self.0.source().watch_writable()
             }
         }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fmt, io};
 
 use super::Signal;
-use crate::io::{Kind, Source};
+use crate::io::{Kind, Pollable, ReadyArm, Source};
 use crate::reactor::{SignalListener, check_signal, deliveries};
 use crate::time::{Duration, Instant};
 
@@ -55,6 +55,10 @@ impl Watched {
             is_behind.then(|| received.wrapping_add(1))
         };
         self.received.fetch_update(success, failure, next).is_ok()
+    }
+
+    fn is_behind(&self) -> bool {
+        self.received.load(Ordering::Relaxed) != deliveries(self.signal.as_raw())
     }
 }
 
@@ -173,9 +177,34 @@ impl Signals {
         Some(signal)
     }
 
+    /// Whether there is a delivery that nobody has received.
+    fn is_behind(&self) -> bool {
+        self.watched.iter().any(Watched::is_behind)
+    }
+
     /// The deliveries, without end: the same as calling [`recv`](Self::recv) in a loop.
     pub fn iter(&self) -> Iter<'_> {
         Iter { signals: self }
+    }
+}
+
+/// For `select`: it is readable while there is a signal to receive, which
+/// [`try_recv`](Signals::try_recv) then does.
+impl Pollable for Signals {
+    fn watch_readable(&self) -> ReadyArm<'_> {
+        // The bell may still ring of a signal that was received.
+        let listener = self.source.get_ref();
+        if !self.is_behind() {
+            listener.silence();
+            if self.is_behind() {
+                listener.ring();
+            }
+        }
+        self.source.watch_readable()
+    }
+
+    fn watch_writable(&self) -> ReadyArm<'_> {
+        self.source.watch_writable()
     }
 }
 
