@@ -118,11 +118,11 @@ fn a_reader_that_goes_breaks_the_pipe() {
 fn others_find_a_pipe_that_blocks() {
     run(|| {
         let (reader, writer) = pipe().unwrap();
-        assert!(is_nonblocking(&reader));
         assert!(!is_nonblocking(OwnedFd::from(reader)));
         assert!(!is_nonblocking(io::PipeWriter::from(writer)));
 
         let (reader, mut writer) = pipe().unwrap();
+        assert!(!is_nonblocking(&writer));
         let mut clone = reader.try_clone().unwrap();
         assert!(!is_nonblocking(&reader) && !is_nonblocking(&clone));
         let reads = thread::spawn(move || clone.read(&mut [0; 8]).unwrap());

@@ -288,9 +288,9 @@ fn a_dropped_child_goes_on() {
     });
 }
 
-/// Rule 16: our end alone is non-blocking, and it is not when it is handed on.
+/// Rule 16: our end alone is non-blocking, and it is not when it is seen or handed on.
 #[test]
-fn only_our_ends_of_the_pipes_are_non_blocking() {
+fn nobody_else_finds_a_non_blocking_end_of_the_pipes() {
     run(|| {
         let mut child = shell("cat; cat /proc/self/fdinfo/0 /proc/self/fdinfo/1")
             .stdin(Stdio::piped())
@@ -298,7 +298,7 @@ fn only_our_ends_of_the_pipes_are_non_blocking() {
             .spawn()
             .unwrap();
         let stdin = child.stdin.take().unwrap();
-        assert!(is_nonblocking(&stdin));
+        assert!(!is_nonblocking(&stdin));
         let stdin = OwnedFd::from(stdin);
         assert!(!is_nonblocking(&stdin));
         drop(stdin);

@@ -1,6 +1,8 @@
 //! Faults that were found in what stands in for std's blocking modules, each by a small program.
 
 use std::cell::Cell;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use greenlit::park::{Reason, Waiter};
 use greenlit::sync::{Event, Once, broadcast, mpsc};
 use greenlit::thread;
 use greenlit::time::{Duration, Instant};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 /// A channel's memory for thirty items was made on the stack of whoever sent the first: an item of a
 /// 60th of the stack, of which calls without optimization have some fifty copies, was too large.
@@ -104,4 +107,44 @@ impl Drop for SetOnDrop {
     fn drop(&mut self) {
         self.0.set(true);
     }
+}
+
+/// A loop of waits for what has happened already held the OS thread for ever.
+#[test]
+fn waits_that_are_over_at_once_let_others_run() {
+    greenlit::run(|| {
+        let once = Once::new();
+        once.call_once(|| ());
+        let is_over = Rc::new(Cell::new(false));
+        let over = is_over.clone();
+        thread::spawn(move || over.set(true));
+        let start = Instant::now();
+        while !is_over.get() {
+            once.wait();
+            assert!(start.elapsed() < Duration::from_secs(20));
+        }
+    });
+}
+
+/// Whoever duplicated a pipe's end by its borrowed file descriptor got one in the non-blocking mode,
+/// and handed that to a child.
+#[test]
+fn a_pipe_that_shows_its_file_descriptor_is_in_the_blocking_mode() {
+    greenlit::run(|| {
+        let (reader, writer) = greenlit::io::pipe().unwrap();
+        for end in [reader.as_fd(), writer.as_fd()] {
+            let copy = end.try_clone_to_owned().unwrap();
+            let flags = OFlag::from_bits_retain(fcntl(&copy, FcntlArg::F_GETFL).unwrap());
+            assert!(!flags.contains(OFlag::O_NONBLOCK));
+        }
+        // It goes on parking all the same.
+        let reads = thread::spawn(move || {
+            let mut bytes = Vec::new();
+            (&reader).read_to_end(&mut bytes).map(|_| bytes.len())
+        });
+        thread::yield_now();
+        (&writer).write_all(&[0; 1 << 18]).unwrap();
+        drop(writer);
+        assert_eq!(reads.join().unwrap().unwrap(), 1 << 18);
+    });
 }

@@ -65,11 +65,10 @@ impl<T: AsFd> End<T> {
         Ok(self.get_ref())
     }
 
-    /// For who shows the file descriptor, of which a duplicate may be made: it leaves the reactor as
-    /// one that was duplicated.
+    /// For who shows the file descriptor, of which a duplicate may be made: as `share`.
     pub(crate) fn show(&self) -> &T {
-        self.source.set_shared();
-        self.get_ref()
+        // It is open, which is all that fcntl(2) asks.
+        self.share().unwrap_or_else(|_| self.get_ref())
     }
 
     /// Takes it off the reactor, in the blocking mode unless it came in the other one.

@@ -42,8 +42,9 @@ macro_rules! end {
     ($(#[$docs:meta])* $name:ident) => {
         $(#[$docs])*
         ///
-        /// It is in the non-blocking mode until somebody else comes to share it: a duplicate, and
-        /// what it is converted into, are in the blocking mode, as a child process expects.
+        /// It is in the non-blocking mode until somebody else comes to share it: a duplicate, the
+        /// file descriptor that it shows, and what it is converted into are in the blocking mode,
+        /// as a child process expects.
         ///
         /// # Cancellation
         ///

@@ -315,18 +315,18 @@ impl<T: AsFd + SharedRead> Read for &Source<T> {
 
 impl<T: AsFd + SharedWrite> Write for &Source<T> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let buffer = self.cut(buffer);
+        // What the mode is may change while this waits.
         self.when_ready(Direction::Write, "writing", |inner| {
-            inner.write_shared(buffer)
+            inner.write_shared(self.cut(buffer))
         })
     }
 
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        if let Some(buffer) = self.cut_vectored(buffers) {
-            return self.write(buffer);
-        }
         self.when_ready(Direction::Write, "writing", |inner| {
-            inner.write_vectored_shared(buffers)
+            match self.cut_vectored(buffers) {
+                Some(buffer) => inner.write_shared(buffer),
+                None => inner.write_vectored_shared(buffers),
+            }
         })
     }
 

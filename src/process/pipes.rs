@@ -1,5 +1,5 @@
-//! The parent's ends of a child's pipes. They are in the non-blocking mode; the child's ends, other
-//! open file descriptions, are not (rule 16).
+//! The parent's ends of a child's pipes. They are in the non-blocking mode until somebody sees their
+//! file descriptors; the child's ends, other open file descriptions, are not (rule 16).
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, PipeReader, PipeWriter, Read, Write};

@@ -160,7 +160,11 @@ impl Once {
         loop {
             let queue = self.queue.lock();
             match self.word.load(Ordering::Acquire) {
-                COMPLETE => return,
+                COMPLETE => {
+                    drop(queue);
+                    caller.spend();
+                    return;
+                }
                 POISONED if !ignores_poison => drop_and_panic(queue),
                 _ => unwinds |= !self.wait_for_change(caller, queue, unwinds),
             }
