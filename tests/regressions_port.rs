@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use greenlit::coroutine::Coroutine;
+use greenlit::os::unix::net::UnixStream;
 use greenlit::park::{Reason, Waiter};
 use greenlit::sync::{Event, Once, broadcast, mpsc};
-use greenlit::thread;
 use greenlit::time::{Duration, Instant};
+use greenlit::{Runtime, thread};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 /// A channel's memory for thirty items was made on the stack of whoever sent the first: an item of a
@@ -147,4 +148,15 @@ fn a_pipe_that_shows_its_file_descriptor_is_in_the_blocking_mode() {
         drop(writer);
         assert_eq!(reads.join().unwrap().unwrap(), 1 << 18);
     });
+}
+
+/// Where the second green thread could not be spawned, it panicked.
+#[test]
+fn a_copy_in_both_directions_that_finds_no_room_for_a_thread_is_an_error() {
+    let mut runtime = Runtime::builder().max_threads(0).build().unwrap();
+    let error = runtime.run(|| {
+        let (a, b) = UnixStream::pair().unwrap();
+        greenlit::io::copy_bidirectional(&a, &b).unwrap_err()
+    });
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
 }

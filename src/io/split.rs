@@ -140,7 +140,7 @@ impl<T: fmt::Debug> fmt::Debug for WriteHalf<T> {
 /// # Errors
 ///
 /// The first of either direction. Both streams are shut down then, so that the other direction ends
-/// too.
+/// too. Before anything is copied, that of [`Builder::spawn`](crate::thread::Builder::spawn).
 ///
 /// # Cancellation
 ///
@@ -173,14 +173,14 @@ where
 {
     let (there, back) = if Core::current().is_some() {
         thread::scope(|scope| {
-            let back = scope.spawn(|| copy_to_end(b, a));
-            (copy_to_end(a, b), back.join())
-        })
+            let back = thread::Builder::new().spawn_scoped(scope, || copy_to_end(b, a))?;
+            Ok::<_, io::Error>((copy_to_end(a, b), back.join()))
+        })?
     } else {
         std::thread::scope(|scope| {
-            let back = scope.spawn(|| copy_to_end(b, a));
-            (copy_to_end(a, b), back.join())
-        })
+            let back = std::thread::Builder::new().spawn_scoped(scope, || copy_to_end(b, a))?;
+            Ok::<_, io::Error>((copy_to_end(a, b), back.join()))
+        })?
     };
     let back = back.unwrap_or_else(|payload| std::panic::resume_unwind(payload));
     Ok((there?, back?))
