@@ -4,6 +4,7 @@
 #![expect(unsafe_code, reason = "fork")]
 
 use std::any::Any;
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -124,6 +125,51 @@ fn a_runtime_that_was_made_before_a_fork_stays_with_the_parent() {
             };
             reap(child);
             assert_eq!(runtime.run(|| thread::spawn(|| 3).join().unwrap()), 3);
+        },
+    );
+}
+
+/// Behaviour 55: a child that was forked by the destructor of one of main's locals went on to end a
+/// run that it has no part in, and cancelled green threads that are its parent's.
+#[test]
+fn a_child_that_is_forked_at_the_end_of_mains_locals_leaves_the_run() {
+    struct Forks(Cell<bool>);
+    impl Drop for Forks {
+        fn drop(&mut self) {
+            if self.0.get() {
+                CHILD.set(forked());
+            }
+        }
+    }
+    struct Unwound;
+    impl Drop for Unwound {
+        fn drop(&mut self) {
+            UNWOUND.set(true);
+        }
+    }
+    thread_local! {
+        static CHILD: Cell<Option<Pid>> = const { Cell::new(None) };
+        static UNWOUND: Cell<bool> = const { Cell::new(false) };
+    }
+    greenlit::thread_local! {
+        static FORKS: Forks = const { Forks(Cell::new(false)) };
+    }
+    alone(
+        "a_child_that_is_forked_at_the_end_of_mains_locals_leaves_the_run",
+        || {
+            greenlit::run(|| {
+                FORKS.with(|forks| forks.0.set(true));
+                thread::spawn(|| {
+                    let _unwound = Unwound;
+                    thread::park();
+                });
+                thread::yield_now();
+            });
+            let Some(child) = CHILD.get() else {
+                exit(!UNWOUND.get());
+            };
+            reap(child);
+            assert!(UNWOUND.get());
         },
     );
 }

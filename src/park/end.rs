@@ -52,12 +52,15 @@ impl Core {
 
         let result = catch_unwind(AssertUnwindSafe(f));
 
-        // In a forked child the runtime has ended already; its green threads are its parent's.
+        if Self::here().is_some() {
+            self.end_locals(main);
+        }
+        // In a child that was forked in there the runtime has ended already; its green threads are its
+        // parent's.
         if Self::here().is_none() {
             self.leaked.set(true);
             fork::left_run();
         } else {
-            self.end_locals(main);
             self.end(main);
             Self::set_current(std::ptr::null());
             // SAFETY: the main thread is the only one left, and runs.
