@@ -16,10 +16,10 @@ use crate::scheduler::{Reason, Wakers};
 ///
 /// It is for what blocks and knows nothing of green threads: a C library, a lock of another
 /// process, a long computation. A hop there and back wakes two OS threads, which takes tens of
-/// microseconds. The pool has up to 500 OS
-/// threads (`BLOCKING_MAX_THREADS` sets another number); calls beyond that wait in a queue, so jobs
-/// must not wait for each other without bound. Thread-locals that `f` sees are those of the pool's
-/// thread, and `f` is outside the runtime: its own blocking calls block that OS thread.
+/// microseconds. The pool has up to 500 OS threads (`BLOCKING_MAX_THREADS` sets another number);
+/// calls beyond that wait in a queue, so jobs must not wait for each other without bound.
+/// Thread-locals that `f` sees are those of the pool's thread, and `f` is outside the runtime: its
+/// own blocking calls block that OS thread.
 ///
 /// # Panics
 ///

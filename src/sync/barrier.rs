@@ -84,8 +84,8 @@ impl Barrier {
         if queue.arrived >= self.parties {
             queue.arrived = 0;
             queue.generation += 1;
-            drop(queue);
-            while self.open(generation) {}
+            self.queue
+                .release_while(queue, |queue| &queue.waiters, |waits| *waits == generation);
             caller.spend();
             return BarrierWaitResult(true);
         }
@@ -116,18 +116,6 @@ impl Barrier {
         }
         std::mem::forget(arrival);
         BarrierWaitResult(false)
-    }
-
-    /// Lets go one of those who wait for the end of `generation`.
-    fn open(&self, generation: u64) -> bool {
-        let queue = self.queue.lock();
-        let Some(chosen) = queue.waiters.pop_if(|waits| *waits == generation) else {
-            return false;
-        };
-        let unparker = chosen.release();
-        drop(queue);
-        unparker.unpark();
-        true
     }
 }
 

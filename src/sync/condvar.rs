@@ -288,25 +288,20 @@ impl Condvar {
 
     /// Wakes who has waited the longest, if anybody waits.
     pub fn notify_one(&self) {
-        self.notify(u64::MAX);
+        let queue = self.queue.lock();
+        if let Some(chosen) = queue.waiters.pop() {
+            let unparker = chosen.release();
+            drop(queue);
+            unparker.unpark();
+        }
     }
 
     /// Wakes all that wait now, in the order in which they came.
     pub fn notify_all(&self) {
-        let now = self.queue.lock().tickets;
-        while self.notify(now) {}
-    }
-
-    /// Wakes who has waited the longest, if its ticket is from before `end`.
-    fn notify(&self, end: u64) -> bool {
         let queue = self.queue.lock();
-        let Some(chosen) = queue.waiters.pop_if(|ticket| *ticket < end) else {
-            return false;
-        };
-        let unparker = chosen.release();
-        drop(queue);
-        unparker.unpark();
-        true
+        let now = queue.tickets;
+        self.queue
+            .release_while(queue, |queue| &queue.waiters, |ticket| *ticket < now);
     }
 }
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::spin_lock::SpinLock;
-use super::waiters::{How, Waiters};
+use super::waiters::Waiters;
 use crate::clock::{self, Instant};
-use crate::park::{Caller, Limit, Outcome};
+use crate::park::Limit;
 
 /// A flag that green threads of any runtime, and plain OS threads, wait for.
 ///
@@ -57,12 +57,8 @@ impl Event {
         queue.is_set = true;
         queue.sets += 1;
         let sets = queue.sets;
-        while let Some(waiter) = queue.waiters.pop_if(|came| *came < sets) {
-            let unparker = waiter.release();
-            drop(queue);
-            unparker.unpark();
-            queue = self.queue.lock();
-        }
+        self.queue
+            .release_while(queue, |queue| &queue.waiters, |came| *came < sets);
     }
 
     /// Clears the flag: whoever comes from now on waits.
@@ -115,30 +111,13 @@ impl Event {
 
     #[track_caller]
     fn wait_limited(&self, limit: Limit) -> bool {
-        let caller = Caller::current();
-        let unwinds = caller.check_cancel().is_err();
-        let mut how = How::shared("waiting for an event", limit).masked_if(unwinds);
-        loop {
-            let queue = self.queue.lock();
-            if queue.is_set {
-                drop(queue);
-                caller.spend();
-                return true;
-            }
-            if unwinds && limit != Limit::None {
-                return false;
-            }
-            let sets = queue.sets;
-            let outcome = self
-                .queue
-                .wait(caller, queue, |queue| &queue.waiters, sets, how, || {});
-            match outcome {
-                Outcome::Woken => return true,
-                _ if limit != Limit::None => return false,
-                // It unwinds already, and has to wait all the same.
-                _ => how = how.masked_if(true),
-            }
-        }
+        self.queue.wait_for(
+            "waiting for an event",
+            limit,
+            |queue| queue.is_set,
+            |queue| &queue.waiters,
+            |queue| queue.sets,
+        )
     }
 }
 

@@ -272,14 +272,11 @@ struct Completion<'a> {
 
 impl Drop for Completion<'_> {
     fn drop(&mut self) {
-        let mut queue = self.once.queue.lock();
+        let queue = self.once.queue.lock();
         self.once.word.store(self.becomes, Ordering::Release);
-        while let Some(waiter) = queue.pop() {
-            let unparker = waiter.release();
-            drop(queue);
-            unparker.unpark();
-            queue = self.once.queue.lock();
-        }
+        self.once
+            .queue
+            .release_while(queue, |queue| queue, |()| true);
     }
 }
 

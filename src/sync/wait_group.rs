@@ -4,9 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::spin_lock::SpinLock;
-use super::waiters::{How, Waiters};
+use super::waiters::Waiters;
 use crate::clock::{self, Instant};
-use crate::park::{Caller, Limit, Outcome};
+use crate::park::Limit;
 
 /// Counts what is under way, and waits until all of it is done: between green threads of any runtime
 /// and plain OS threads, as Go's `sync.WaitGroup`.
@@ -99,12 +99,8 @@ impl WaitGroup {
         }
         queue.rounds += 1;
         let rounds = queue.rounds;
-        while let Some(waiter) = queue.waiters.pop_if(|came| *came < rounds) {
-            let unparker = waiter.release();
-            drop(queue);
-            unparker.unpark();
-            queue = self.queue.lock();
-        }
+        self.queue
+            .release_while(queue, |queue| &queue.waiters, |came| *came < rounds);
     }
 
     /// How many things are under way.
@@ -152,30 +148,13 @@ impl WaitGroup {
 
     #[track_caller]
     fn wait_limited(&self, limit: Limit) -> bool {
-        let caller = Caller::current();
-        let unwinds = caller.check_cancel().is_err();
-        let mut how = How::shared("waiting for a group", limit).masked_if(unwinds);
-        loop {
-            let queue = self.queue.lock();
-            if queue.count == 0 {
-                drop(queue);
-                caller.spend();
-                return true;
-            }
-            if unwinds && limit != Limit::None {
-                return false;
-            }
-            let rounds = queue.rounds;
-            let outcome =
-                self.queue
-                    .wait(caller, queue, |queue| &queue.waiters, rounds, how, || {});
-            match outcome {
-                Outcome::Woken => return true,
-                _ if limit != Limit::None => return false,
-                // It unwinds already, and has to wait all the same.
-                _ => how = how.masked_if(true),
-            }
-        }
+        self.queue.wait_for(
+            "waiting for a group",
+            limit,
+            |queue| queue.count == 0,
+            |queue| &queue.waiters,
+            |queue| queue.rounds,
+        )
     }
 }
 

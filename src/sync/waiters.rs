@@ -301,6 +301,59 @@ impl<S> SpinLock<S> {
     }
 }
 
+impl<S> SpinLock<S> {
+    /// Lets go, in order, of those at the head of the queue whose note `goes`. Each is unparked while
+    /// the lock is let go.
+    pub(super) fn release_while<'a, N>(
+        &'a self,
+        mut locked: Locked<'a, S>,
+        waiters: impl Fn(&S) -> &Waiters<N>,
+        goes: impl Fn(&N) -> bool,
+    ) {
+        while let Some(waiter) = waiters(&locked).pop_if(&goes) {
+            let unparker = waiter.release();
+            drop(locked);
+            unparker.unpark();
+            locked = self.lock();
+        }
+    }
+
+    /// Waits until `is_there`, or until somebody releases this thread, whose note is made when it
+    /// stands in the queue. Returns false where the limit has passed, and where a cancelled thread
+    /// that unwinds already would have to wait under one.
+    #[track_caller]
+    pub(super) fn wait_for<N>(
+        &self,
+        what: &'static str,
+        limit: Limit,
+        is_there: impl Fn(&S) -> bool,
+        waiters: impl Fn(&S) -> &Waiters<N>,
+        note_of: impl Fn(&S) -> N,
+    ) -> bool {
+        let caller = Caller::current();
+        let unwinds = caller.check_cancel().is_err();
+        let mut how = How::shared(what, limit).masked_if(unwinds);
+        loop {
+            let locked = self.lock();
+            if is_there(&locked) {
+                drop(locked);
+                caller.spend();
+                return true;
+            }
+            if unwinds && limit != Limit::None {
+                return false;
+            }
+            let note = note_of(&locked);
+            match self.wait(caller, locked, &waiters, note, how, || {}) {
+                Outcome::Woken => return true,
+                _ if limit != Limit::None => return false,
+                // It unwinds already, and has to wait all the same.
+                _ => how = how.masked_if(true),
+            }
+        }
+    }
+}
+
 /// Takes the node out of its queue when the wait ends in another way than by a choice.
 struct Leaves<'a, S, N, G: FnOnce()> {
     lock: &'a SpinLock<S>,
