@@ -190,18 +190,11 @@ impl<T> Shared<T> {
 
     /// Wakes those who wait for the item `number`.
     fn wake(&self, number: u64) {
-        loop {
-            let ring = self.ring.lock();
-            if ring.waiters.first().is_none_or(|&wanted| wanted > number) {
-                return;
-            }
-            let Some(waiter) = ring.waiters.pop() else {
-                return;
-            };
-            let unparker = waiter.release();
-            drop(ring);
-            unparker.unpark();
-        }
+        self.ring.release_while(
+            self.ring.lock(),
+            |ring| &ring.waiters,
+            |wanted| *wanted <= number,
+        );
     }
 
     pub(super) fn try_recv(&self, position: &Cell<u64>) -> Result<Taken<T>, TryRecvError> {

@@ -88,18 +88,11 @@ impl Versions {
 
     /// Wakes those who have not seen `version`.
     pub(super) fn tell(&self, version: u64) {
-        loop {
-            let state = self.state.lock();
-            if state.waiters.first().is_none_or(|&seen| seen >= version) {
-                return;
-            }
-            let Some(waiter) = state.waiters.pop() else {
-                return;
-            };
-            let unparker = waiter.release();
-            drop(state);
-            unparker.unpark();
-        }
+        self.state.release_while(
+            self.state.lock(),
+            |state| &state.waiters,
+            |seen| *seen < version,
+        );
     }
 
     pub(super) fn has_changed(&self, seen: u64) -> Result<bool, RecvError> {
