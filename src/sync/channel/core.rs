@@ -387,16 +387,10 @@ impl<T> Channel<T> {
 
     /// The last sender has gone: whoever waits for an item waits in vain.
     pub(super) fn close_for_senders(&self) {
-        self.queue.lock().senders_gone = true;
-        loop {
-            let queue = self.queue.lock();
-            let Some(receiver) = queue.receivers.pop() else {
-                return;
-            };
-            let unparker = receiver.release();
-            drop(queue);
-            unparker.unpark();
-        }
+        let mut queue = self.queue.lock();
+        queue.senders_gone = true;
+        self.queue
+            .release_while(queue, |queue| &queue.receivers, |_| true);
     }
 
     /// The last receiver has gone: what lies in the channel goes, and whoever waits for room keeps
@@ -405,16 +399,8 @@ impl<T> Channel<T> {
         let mut queue = self.queue.lock();
         queue.receivers_gone = true;
         let items = queue.items.take();
-        drop(queue);
-        loop {
-            let queue = self.queue.lock();
-            let Some(sender) = queue.senders.pop() else {
-                break;
-            };
-            let unparker = sender.release();
-            drop(queue);
-            unparker.unpark();
-        }
+        self.queue
+            .release_while(queue, |queue| &queue.senders, |_| true);
         drop(items);
     }
 
