@@ -9,7 +9,7 @@ mod kept;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex as StdMutex};
+use std::sync::{Arc, Mutex as StdMutex, Once};
 use std::time::Duration;
 
 use greenlit::sync::{Barrier, Condvar, Event, Mutex, RwLock, Semaphore};
@@ -48,8 +48,12 @@ unsafe impl GlobalAlloc for Hooked {
     }
 }
 
-/// Sends a word when the runtime of its OS thread says that a green thread parks in `sync`.
-struct TellsParks(StdMutex<Sender<()>>);
+/// Sends a word to [`PARKED`] when the runtime of its OS thread says that a green thread parks.
+struct TellsParks;
+
+thread_local! {
+    static PARKED: Cell<Option<Sender<()>>> = const { Cell::new(None) };
+}
 
 impl<S: Subscriber> Layer<S> for TellsParks {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
@@ -59,19 +63,33 @@ impl<S: Subscriber> Layer<S> for TellsParks {
                 self.0 |= field.name() == "message" && format!("{value:?}") == "park";
             }
         }
+        let Some(parked) = PARKED.take() else {
+            return;
+        };
         let mut park = IsPark(false);
         event.record(&mut park);
         if park.0 {
-            let _ = self.0.lock().unwrap().send(());
+            let _ = parked.send(());
         }
+        PARKED.set(Some(parked));
     }
+}
+
+/// Sets the one subscriber of the process, before anything is traced: with one that is set for an OS
+/// thread alone, an event that another OS thread is the first to trace is taken down as wanted by
+/// nobody.
+fn listen() {
+    static LISTENS: Once = Once::new();
+    LISTENS.call_once(|| {
+        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(TellsParks))
+            .expect("no other is set");
+    });
 }
 
 /// Runs `f` in a runtime on this OS thread, and tells `parked` when a green thread of it parks.
 fn run_and_tell<T>(parked: Sender<()>, f: impl FnOnce() -> T) -> T {
-    let told = TellsParks(StdMutex::new(parked));
-    let subscriber = tracing_subscriber::registry().with(told);
-    tracing::subscriber::with_default(subscriber, || greenlit::run(f))
+    PARKED.set(Some(parked));
+    greenlit::run(f)
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -95,6 +113,7 @@ fn got_by<H>(
 where
     H: FnOnce() + 'static,
 {
+    listen();
     let take = Arc::new(take);
     let log = Arc::new(StdMutex::new(Vec::new()));
     let taker = |name: &'static str| {
