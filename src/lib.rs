@@ -36,6 +36,7 @@ pub mod park;
     reason = "closures and results are placed on stacks and in records by hand"
 )]
 pub mod thread;
+pub mod cancel;
 pub mod time;
 #[expect(unsafe_code, reason = "wait nodes are linked from the waiter's frame")]
 pub mod io;

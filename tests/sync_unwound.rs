@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex as StdMutex, Once};
 use std::time::Duration;
 
+use greenlit::cancel::Cancelled;
 use greenlit::sync::{Barrier, Condvar, Event, Mutex, RwLock, Semaphore};
 use greenlit::thread;
 use tracing::Subscriber;
@@ -32,7 +33,7 @@ static ALLOCATOR: Hooked = Hooked;
 // SAFETY: it does what the system's allocator does.
 unsafe impl GlobalAlloc for Hooked {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout == Layout::new::<u64>() {
+        if layout == Layout::new::<Cancelled>() {
             let hook = HOOK.try_with(Cell::take).ok().flatten();
             if let Some(hook) = hook {
                 hook();

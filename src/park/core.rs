@@ -12,7 +12,7 @@ use std::thread::panicking;
 
 use tracing::level_filters::LevelFilter;
 
-use super::{Mailbox, fork};
+use super::{Cause, Mailbox, fork};
 use crate::arch;
 use crate::reactor::Reactor;
 use crate::scheduler::record::flag;
@@ -246,7 +246,7 @@ impl Core {
     pub(crate) unsafe fn spawn(&self, spawn: Spawn) -> &Record {
         let record = self.record(spawn.name, spawn.spawned_at, 2);
         if self.ending.get() {
-            record.set(flag::CANCELLED);
+            self.cancel_thread(record, Cause::END_OF_RUN);
         }
         let owner = Owner {
             data: ptr::from_ref(record).cast(),

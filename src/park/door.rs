@@ -7,7 +7,7 @@ use std::panic::resume_unwind;
 use std::thread::panicking;
 
 use super::core::traced;
-use super::{Cancelled, Core};
+use super::{Cancelled, Cause, Core};
 use crate::clock;
 use crate::scheduler::record::flag;
 use crate::scheduler::{Reason, Record, State, TimerNode, Timers};
@@ -49,6 +49,10 @@ pub(crate) enum Mask {
     /// It does not: the cancel comes at the next call.
     Yes,
 }
+
+/// A blocking call was not begun: its green thread is cancelled, and cannot be unwound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused;
 
 /// Takes the timer out again however the wait ends.
 struct Timed<'a> {
@@ -185,13 +189,20 @@ impl Core {
     ///
     /// Where the thread is cancelled and cannot be unwound.
     #[inline]
-    pub(crate) fn check_cancel(&self) -> Result<(), Cancelled> {
+    pub(crate) fn check_cancel(&self) -> Result<(), Refused> {
         let record = self.running();
         match record.flags.get() != 0 && self.interrupt_at_entry(record).is_some() {
-            true => Err(Cancelled {
-                number: record.id.get(),
-            }),
+            true => Err(Refused),
             false => Ok(()),
+        }
+    }
+
+    /// Cancels a green thread, which may be the running one: its next blocking call ends, or the one
+    /// that it waits in. One that has ended is left as it is.
+    pub(crate) fn cancel_thread(&self, record: &Record, cause: Cause) {
+        if record.state.get() != State::Done {
+            record.cancel(cause);
+            self.unpark(record);
         }
     }
 
@@ -254,7 +265,8 @@ impl Core {
         self.mark_unwinding(record);
         record.set(flag::BY_CANCEL);
         resume_unwind(Box::new(Cancelled {
-            number: record.id.get(),
+            target: record.id.get(),
+            cause: record.cause().unwrap_or(Cause::END_OF_RUN),
         }));
     }
 

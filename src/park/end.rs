@@ -9,7 +9,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use tracing::{Level, event};
 
-use super::{Core, Limit, Mask, fork};
+use super::{Cause, Core, Limit, Mask, fork};
 use crate::arch;
 use crate::scheduler::record::flag;
 use crate::scheduler::{Reason, Record, State, Wakers};
@@ -17,14 +17,6 @@ use crate::stack;
 
 /// Cancels that the end of a run delivers without any thread's ending, before it gives up.
 const MOST_CANCELS: u32 = 10_000;
-
-/// The payload that a cancelled green thread unwinds with. Nothing is printed for it, unless it
-/// comes to the root of another thread (rule 24).
-#[derive(Debug)]
-pub(crate) struct Cancelled {
-    /// The number of the thread that was cancelled.
-    pub(crate) number: u64,
-}
 
 impl Core {
     /// Runs `f` as the main green thread, on this stack, and then ends what remains.
@@ -88,8 +80,7 @@ impl Core {
             }
             self.arena.for_each_live(|record| {
                 if !std::ptr::eq(record, main) {
-                    record.set(flag::CANCELLED);
-                    self.unpark(record);
+                    self.cancel_thread(record, Cause::END_OF_RUN);
                 }
             });
             self.stuck.set(false);

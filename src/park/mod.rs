@@ -16,16 +16,18 @@ mod os_stack;
 mod os_thread;
 mod waiter;
 mod shield;
+mod cancelled;
 
 pub use crate::scheduler::record::Reason;
 pub use queue::WaitQueue;
 pub use waiter::{Unparker, Waiter};
 
+pub(crate) use crate::scheduler::Cause;
 pub(crate) use crate::scheduler::record::{HOLDER_SHIFT, HOLDER_UNKNOWN};
 pub(crate) use crate::scheduler::{Links, WaitNode};
+pub use cancelled::Cancelled;
 pub(crate) use core::{Core, Spawn};
-pub(crate) use door::{Limit, Mask, Outcome};
-pub(crate) use end::Cancelled;
+pub(crate) use door::{Limit, Mask, Outcome, Refused};
 pub(crate) use fork::refuse_in_child;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use os_stack::on_os_stack;

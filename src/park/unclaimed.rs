@@ -12,7 +12,7 @@ pub(crate) fn is_panic(number: u64, payload: &(dyn Any + Send)) -> bool {
     // Nobody has the number 0: it stands for a thread that was leaked.
     !payload
         .downcast_ref::<Cancelled>()
-        .is_some_and(|cancelled| [0, number].contains(&cancelled.number))
+        .is_some_and(|cancelled| [0, number].contains(&cancelled.target))
 }
 
 /// Drops a payload that unwound `record`'s thread, and reports it, unless it is of its own cancel.

@@ -10,7 +10,7 @@ use std::thread;
 
 use super::core::take_numbers;
 use super::os_thread::OsThread;
-use super::{Cancelled, Core, Limit, Mailbox, Mask, Outcome, Reason, refuse_in_child};
+use super::{Core, Limit, Mailbox, Mask, Outcome, Reason, Refused, refuse_in_child};
 use crate::clock::Instant;
 use crate::scheduler::Record;
 
@@ -61,7 +61,7 @@ impl Caller<'_> {
     ///
     /// Where the thread is cancelled and cannot be unwound.
     #[inline(always)]
-    pub(crate) fn check_cancel(self) -> Result<(), Cancelled> {
+    pub(crate) fn check_cancel(self) -> Result<(), Refused> {
         match self.core {
             Some(core) => core.check_cancel(),
             None => {

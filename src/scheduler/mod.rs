@@ -8,8 +8,10 @@ pub(crate) mod arena;
 pub(crate) mod run_queue;
 pub(crate) mod wait_queue;
 pub(crate) mod timers;
+pub(crate) mod cause;
 
 pub(crate) use arena::Arena;
+pub(crate) use cause::Cause;
 pub(crate) use locals::Locals;
 pub(crate) use record::{Reason, Record, State, Wakers};
 pub(crate) use run_queue::RunQueue;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::arena::Chunk;
-use super::{Links, Locals};
+use super::{Cause, Links, Locals};
 use crate::arch::Context;
 use crate::stack::Slot;
 
@@ -198,6 +198,8 @@ pub(crate) mod extra {
     pub(crate) const LOCALS: u8 = 1 << 2;
     /// It belongs to a scope.
     pub(crate) const SCOPED: u8 = 1 << 1;
+    /// Why it is cancelled.
+    pub(crate) const CAUSE: u8 = 1 << 3;
 }
 
 /// The room for a result that needs no allocation: a `thread::Result` of three words' payload.
@@ -256,6 +258,8 @@ pub(crate) struct Details {
     /// The scope that it was spawned in, in the frame of the scope's owner; null for none. It is a
     /// name here, and only upper layers follow it.
     scope: Cell<*const ()>,
+    /// Why it is cancelled; `None` unless `extra::CAUSE` is there.
+    cause: UnsafeCell<Option<Cause>>,
     /// Its values under local keys; empty unless `extra::LOCALS` is there.
     pub(crate) locals: Locals,
     /// The chunk that it lies in.
@@ -284,6 +288,7 @@ impl Details {
             handle: UnsafeCell::new(None),
             spans: UnsafeCell::new(Vec::new()),
             scope: Cell::new(ptr::null()),
+            cause: UnsafeCell::new(None),
             locals: Locals::new(),
             chunk,
         }
@@ -389,6 +394,26 @@ impl Record {
         drop(unsafe { self.handle.get().replace(handle) });
     }
 
+    /// Marks the thread as cancelled. The first cause stays.
+    pub(crate) fn cancel(&self, cause: Cause) {
+        self.set(flag::CANCELLED);
+        if !self.has_extra(extra::CAUSE) {
+            self.set_cause(Some(cause));
+        }
+    }
+
+    /// Why the thread is cancelled.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        // SAFETY: as in `name`.
+        unsafe { (*self.cause.get()).clone() }
+    }
+
+    fn set_cause(&self, cause: Option<Cause>) {
+        self.add_extra(extra::CAUSE);
+        // SAFETY: as in `name`; the old value is moved out before it is dropped.
+        drop(unsafe { self.cause.get().replace(cause) });
+    }
+
     /// Takes the saved spans, and leaves `spans` in their place.
     pub(crate) fn replace_spans(&self, spans: Vec<tracing::span::Id>) -> Vec<tracing::span::Id> {
         // SAFETY: as in `name`; nothing is dropped here.
@@ -406,6 +431,7 @@ impl Record {
             self.set_handle(None);
             self.set_name(None);
             self.scope.set(ptr::null());
+            self.set_cause(None);
             self.extras.set(0);
         }
     }

@@ -47,7 +47,7 @@ impl<T> JoinHandle<T> {
     }
 
     /// Waits for the green thread to end, and returns what its closure did: `Err` holds the payload
-    /// of a panic, or a private payload where the thread was cancelled.
+    /// of a panic, or [`Cancelled`](crate::cancel::Cancelled) where the thread was cancelled.
     ///
     /// # Panics
     ///
@@ -56,7 +56,7 @@ impl<T> JoinHandle<T> {
     ///
     /// # Errors
     ///
-    /// The payload of the panic that ended the thread.
+    /// The payload of the panic that ended the thread, or `Cancelled`.
     ///
     /// # Cancellation
     ///
@@ -72,6 +72,10 @@ impl<T> JoinHandle<T> {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.claim.is_finished()
+    }
+
+    pub(super) fn claim(&self) -> &Claim<T> {
+        &self.claim
     }
 
     /// The handle of the green thread itself: its name, its number, `unpark`.
@@ -103,11 +107,17 @@ impl<T> Claim<T> {
     #[track_caller]
     #[inline]
     pub(super) fn join(self) -> Result<T> {
+        self.wait_for_end();
+        // SAFETY: the thread has ended, and this claim, which goes with the call, takes its result.
+        unsafe { take(self.record()) }.unwrap_or_else(|| Err(Box::new(Cancelled::without_result())))
+    }
+
+    #[track_caller]
+    #[inline]
+    pub(super) fn wait_for_end(&self) {
         if self.record().state.get() != State::Done {
             self.wait();
         }
-        // SAFETY: the thread has ended, and this claim, which goes with the call, takes its result.
-        unsafe { take(self.record()) }.unwrap_or_else(|| Err(Box::new(Cancelled { number: 0 })))
     }
 
     #[track_caller]
@@ -163,7 +173,7 @@ impl<T> JoinHandle<T> {
             true => unsafe { take(self.claim.record()) },
             false => None,
         };
-        result.unwrap_or_else(|| Err(Box::new(Cancelled { number: 0 })))
+        result.unwrap_or_else(|| Err(Box::new(Cancelled::without_result())))
     }
 }
 

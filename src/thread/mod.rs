@@ -4,6 +4,7 @@
 
 mod spawn;
 mod join;
+mod cancel;
 mod local;
 mod scope;
 mod handle;
@@ -16,6 +17,7 @@ use std::time::Duration;
 // Names that are declared here stand before those of a glob.
 pub use std::thread::*;
 
+pub use cancel::CancelOnDrop;
 pub use handle::{Thread, ThreadId, current};
 pub(crate) use join::EndWatch;
 pub use join::JoinHandle;

@@ -13,8 +13,7 @@ use std::thread::Result;
 use super::handle::Thread;
 use super::join::Claim;
 use super::spawn::{self, Builder};
-use crate::park::{Cancelled, Core, Limit, Mask, Outcome, is_panic, refuse_in_child};
-use crate::scheduler::record::flag;
+use crate::park::{Cancelled, Cause, Core, Limit, Mask, Outcome, is_panic, refuse_in_child};
 use crate::scheduler::{Reason, Record};
 
 /// Runs `f`, which may spawn green threads that borrow, and returns once all of them have ended.
@@ -239,7 +238,7 @@ impl Tally {
         self.running.set(self.running.get() + 1);
         claim.record().set_scope(ptr::from_ref(self).cast());
         if self.cancelled.get() {
-            claim.record().set(flag::CANCELLED);
+            claim.record().cancel(Cause::OWNER_GONE);
         }
         ScopedJoinHandle { claim, tally: self }
     }
@@ -297,8 +296,7 @@ impl Tally {
         };
         core.for_each_live(|record| {
             if ptr::eq(record.scope().cast(), self) {
-                record.set(flag::CANCELLED);
-                core.unpark(record);
+                core.cancel_thread(record, Cause::OWNER_GONE);
             }
         });
     }

@@ -1,0 +1,128 @@
+//! The cancel of a green thread by who holds its handle: at once, or when the handle goes.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+use std::thread::Result;
+
+use super::join::{Claim, JoinHandle};
+use crate::park::{Cause, Core};
+use crate::scheduler::State;
+
+impl<T> JoinHandle<T> {
+    /// Cancels the green thread: the blocking call that it is in, or its next one, unwinds it.
+    ///
+    /// Its destructors run, and whoever joins it gets [`Cancelled`](crate::cancel::Cancelled), with
+    /// `reason` in it, in place of a panic's payload. A thread that has not begun drops its closure. A
+    /// call that is complete returns its value all the same, and a thread that makes no blocking call
+    /// any more ends as if nobody had asked. To cancel twice is to cancel once: the first reason
+    /// stays. It does not wait; [`join`](Self::join) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use greenlit::cancel::Cancelled;
+    /// use greenlit::{thread, time::Duration};
+    ///
+    /// greenlit::run(|| {
+    ///     let ticker = thread::spawn(|| loop {
+    ///         thread::sleep(Duration::from_secs(1));
+    ///     });
+    ///     ticker.cancel("the game is over");
+    ///     assert!(ticker.join().unwrap_err().is::<Cancelled>());
+    /// });
+    /// ```
+    pub fn cancel(&self, reason: impl Into<Cow<'static, str>>) {
+        self.claim().cancel(reason.into().into());
+    }
+
+    /// The same handle, whose drop cancels the thread instead of detaching it.
+    pub fn cancel_on_drop(self) -> CancelOnDrop<T> {
+        CancelOnDrop { handle: Some(self) }
+    }
+}
+
+impl<T> Claim<T> {
+    pub(super) fn cancel(&self, cause: Cause) {
+        let record = self.record();
+        match Core::here() {
+            Some(core) if core.owns(record) => core.cancel_thread(record, cause),
+            _ if record.state.get() == State::Done => {}
+            // Its runtime does not run: nobody waits there.
+            _ => record.cancel(cause),
+        }
+    }
+}
+
+/// A [`JoinHandle`] whose drop cancels its green thread: made by [`JoinHandle::cancel_on_drop`].
+///
+/// The drop does not wait for the thread, which unwinds when its turn comes. To wait, call
+/// [`join`](Self::join), or use [`scope`](super::scope()).
+///
+/// # Examples
+///
+/// ```
+/// use greenlit::thread;
+///
+/// greenlit::run(|| {
+///     let helper = thread::spawn(thread::park).cancel_on_drop();
+///     assert!(!helper.is_finished());
+///     // It is cancelled here.
+/// });
+/// ```
+#[must_use = "the green thread is cancelled when this is dropped"]
+pub struct CancelOnDrop<T> {
+    /// `None` once it was given away.
+    handle: Option<JoinHandle<T>>,
+}
+
+/// Only `into_inner` takes it, which ends the wrapper.
+const HAS_HANDLE: &str = "a wrapper has its handle";
+
+impl<T> CancelOnDrop<T> {
+    /// Waits for the green thread to end, as [`JoinHandle::join`] does, and in the same ways.
+    ///
+    /// # Panics
+    ///
+    /// As [`JoinHandle::join`].
+    ///
+    /// # Errors
+    ///
+    /// As [`JoinHandle::join`].
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled green thread unwinds from here, and cancels the thread that it waited for.
+    #[track_caller]
+    pub fn join(self) -> Result<T> {
+        self.claim().wait_for_end();
+        self.into_inner().join()
+    }
+
+    /// The plain handle, whose drop detaches the thread.
+    pub fn into_inner(mut self) -> JoinHandle<T> {
+        self.handle.take().expect(HAS_HANDLE)
+    }
+}
+
+impl<T> Deref for CancelOnDrop<T> {
+    type Target = JoinHandle<T>;
+
+    fn deref(&self) -> &JoinHandle<T> {
+        self.handle.as_ref().expect(HAS_HANDLE)
+    }
+}
+
+impl<T> Drop for CancelOnDrop<T> {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.handle {
+            handle.cancel("its handle, which was to cancel it, was dropped");
+        }
+    }
+}
+
+impl<T> fmt::Debug for CancelOnDrop<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CancelOnDrop").field(&self.handle).finish()
+    }
+}
