@@ -12,6 +12,11 @@ use std::iter::FusedIterator;
 /// Inside a green thread it may call whatever parks: then the green thread that asked for the value
 /// parks.
 ///
+/// # Cancellation
+///
+/// To ask for a value does not park by itself. If the function parks and is cancelled there, it
+/// unwinds, and then the caller.
+///
 /// # Examples
 ///
 /// ```

@@ -19,6 +19,10 @@ const BATCH: usize = 64;
 /// # Errors
 ///
 /// Where there is something of that name, or no folder to put it in.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn create_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
     DirBuilder::new().create(path)
 }
@@ -28,6 +32,10 @@ pub fn create_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
 /// # Errors
 ///
 /// Where something on the way is no folder, or the caller may not.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn create_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
     DirBuilder::new().recursive(true).create(path)
 }
@@ -61,6 +69,10 @@ impl DirBuilder {
     /// # Errors
     ///
     /// As [`create_dir`] and [`create_dir_all`].
+    ///
+    /// # Cancellation
+    ///
+    /// See [`fs`](crate::fs#cancellation).
     pub fn create<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(self.recursive).mode(self.mode);
@@ -80,6 +92,10 @@ impl DirBuilderExt for DirBuilder {
 /// # Errors
 ///
 /// Where it is no folder, or may not be read.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 ///
 /// # Examples
 ///
@@ -104,6 +120,10 @@ pub fn read_dir<P: AsRef<Path>>(path: P) -> io::Result<ReadDir> {
 }
 
 /// The entries of a folder, as [`std::fs::ReadDir`]; one hop to the pool reads many.
+///
+/// # Cancellation
+///
+/// A look at the disk is waited for; see [`fs`](crate::fs#cancellation). No entry is lost.
 pub struct ReadDir {
     /// What was not read yet; `None` at its end.
     left: Option<fs::ReadDir>,
@@ -148,6 +168,10 @@ impl fmt::Debug for ReadDir {
 }
 
 /// One entry of a folder, as [`std::fs::DirEntry`].
+///
+/// # Cancellation
+///
+/// A look at the disk is waited for; see [`fs`](crate::fs#cancellation).
 pub struct DirEntry {
     entry: fs::DirEntry,
     /// Most file systems tell it with the name; `None` where asking for it failed.

@@ -78,6 +78,10 @@ fn on_paths<P: AsRef<Path>, Q: AsRef<Path>, R: Send + 'static>(
 /// # Errors
 ///
 /// Those of [`File::open`] and of the reads.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn read<P: AsRef<Path>>(path: P) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.read_to_end(&mut bytes)?;
@@ -89,6 +93,10 @@ pub fn read<P: AsRef<Path>>(path: P) -> io::Result<Vec<u8>> {
 /// # Errors
 ///
 /// Those of [`read`], and `InvalidData` where it is not UTF-8.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn read_to_string<P: AsRef<Path>>(path: P) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.read_to_string(&mut text)?;
@@ -100,6 +108,10 @@ pub fn read_to_string<P: AsRef<Path>>(path: P) -> io::Result<String> {
 /// # Errors
 ///
 /// Those of [`File::create`] and of the writes.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result<()> {
     File::create(path)?.write_all(contents.as_ref())
 }
@@ -109,6 +121,10 @@ pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result
 /// # Errors
 ///
 /// Where `from` is no file that may be read, or `to` cannot be written.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
     on_paths("fs::copy", (from, to), |from, to| std::fs::copy(from, to))
 }
@@ -118,6 +134,10 @@ pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
 /// # Errors
 ///
 /// Where `from` does not exist, or the two are on different file systems.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<()> {
     on_paths("fs::rename", (from, to), |from, to| {
         std::fs::rename(from, to)
@@ -129,6 +149,10 @@ pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<()> 
 /// # Errors
 ///
 /// Where `original` is no file, or `link` exists.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn hard_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Result<()> {
     on_paths("fs::hard_link", (original, link), |original, link| {
         std::fs::hard_link(original, link)
@@ -140,6 +164,10 @@ pub fn hard_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Re
 /// # Errors
 ///
 /// Where `link` exists.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 #[deprecated(note = "use greenlit::os::unix::fs::symlink")]
 pub fn soft_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Result<()> {
     unix::symlink(original, link)
@@ -150,6 +178,10 @@ pub fn soft_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Re
 /// # Errors
 ///
 /// Where there is none, or the folder does not permit it.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn remove_file<P: AsRef<Path>>(path: P) -> io::Result<()> {
     on_path("fs::remove_file", path, |path| std::fs::remove_file(path))
 }
@@ -159,6 +191,10 @@ pub fn remove_file<P: AsRef<Path>>(path: P) -> io::Result<()> {
 /// # Errors
 ///
 /// Where there is none, or it is not empty.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn remove_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
     on_path("fs::remove_dir", path, |path| std::fs::remove_dir(path))
 }
@@ -168,6 +204,10 @@ pub fn remove_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
 /// # Errors
 ///
 /// Where there is none, or something in it cannot be removed.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn remove_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
     on_path("fs::remove_dir_all", path, |path| {
         std::fs::remove_dir_all(path)
@@ -179,6 +219,10 @@ pub fn remove_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
 /// # Errors
 ///
 /// Where there is none, or a folder on the way cannot be searched.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
     on_path("fs::metadata", path, |path| std::fs::metadata(path))
 }
@@ -188,6 +232,10 @@ pub fn metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
 /// # Errors
 ///
 /// As [`metadata`].
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn symlink_metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
     on_path("fs::symlink_metadata", path, |path| {
         std::fs::symlink_metadata(path)
@@ -199,6 +247,10 @@ pub fn symlink_metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
 /// # Errors
 ///
 /// Where that cannot be told.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn exists<P: AsRef<Path>>(path: P) -> io::Result<bool> {
     on_path("fs::exists", path, |path| std::fs::exists(path))
 }
@@ -208,6 +260,10 @@ pub fn exists<P: AsRef<Path>>(path: P) -> io::Result<bool> {
 /// # Errors
 ///
 /// Where there is no such file.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn canonicalize<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
     on_path("fs::canonicalize", path, |path| std::fs::canonicalize(path))
 }
@@ -217,6 +273,10 @@ pub fn canonicalize<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
 /// # Errors
 ///
 /// Where it is no link.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn read_link<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
     on_path("fs::read_link", path, |path| std::fs::read_link(path))
 }
@@ -226,6 +286,10 @@ pub fn read_link<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
 /// # Errors
 ///
 /// Where there is none, or it is somebody else's.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn set_permissions<P: AsRef<Path>>(path: P, permissions: Permissions) -> io::Result<()> {
     on_path("fs::set_permissions", path, |path| {
         std::fs::set_permissions(path, permissions)

@@ -13,6 +13,10 @@ use crate::blocking;
 /// # Errors
 ///
 /// Where `link` exists.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn symlink<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Result<()> {
     on_paths("fs::symlink", (original, link), |original, link| {
         unix::fs::symlink(original, link)
@@ -24,6 +28,10 @@ pub fn symlink<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Resu
 /// # Errors
 ///
 /// Where there is no such file, or the caller may not.
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn chown<P: AsRef<Path>>(dir: P, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
     on_path("fs::chown", dir, move |dir| unix::fs::chown(dir, uid, gid))
 }
@@ -33,6 +41,10 @@ pub fn chown<P: AsRef<Path>>(dir: P, uid: Option<u32>, gid: Option<u32>) -> io::
 /// # Errors
 ///
 /// As [`chown`].
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn lchown<P: AsRef<Path>>(dir: P, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
     on_path("fs::lchown", dir, move |dir| {
         unix::fs::lchown(dir, uid, gid)
@@ -44,6 +56,10 @@ pub fn lchown<P: AsRef<Path>>(dir: P, uid: Option<u32>, gid: Option<u32>) -> io:
 /// # Errors
 ///
 /// As [`chown`].
+///
+/// # Cancellation
+///
+/// See [`fs`](crate::fs#cancellation).
 pub fn fchown<F: AsFd>(fd: F, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
     let fd = fd.as_fd();
     blocking::offload_shielded("fs::fchown", || unix::fs::fchown(fd, uid, gid))

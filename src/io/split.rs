@@ -47,9 +47,17 @@ where
 }
 
 /// The half of a stream that reads; [`split`] makes it.
+///
+/// # Cancellation
+///
+/// As the stream that was split.
 pub struct ReadHalf<T>(Arc<T>);
 
 /// The half of a stream that writes; [`split`] makes it.
+///
+/// # Cancellation
+///
+/// As the stream that was split.
 pub struct WriteHalf<T>(Arc<T>);
 
 impl<T> ReadHalf<T> {

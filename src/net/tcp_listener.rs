@@ -123,6 +123,10 @@ impl TcpListener {
 socket_type!(TcpListener, std::net::TcpListener, |_| Kind::NonBlocking);
 
 /// The connections of a [`TcpListener`], without end. Made by [`TcpListener::incoming`].
+///
+/// # Cancellation
+///
+/// As [`TcpListener::accept`].
 #[derive(Debug)]
 #[must_use = "connections are accepted as the iterator is advanced"]
 pub struct Incoming<'a> {

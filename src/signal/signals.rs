@@ -225,6 +225,10 @@ impl fmt::Debug for Signals {
 }
 
 /// The deliveries of a [`Signals`], without end. Made by [`Signals::iter`].
+///
+/// # Cancellation
+///
+/// As [`Signals::recv`].
 #[derive(Debug)]
 #[must_use = "signals are received as the iterator is advanced"]
 pub struct Iter<'a> {

@@ -359,6 +359,10 @@ impl<T> fmt::Debug for Receiver<T> {
 }
 
 /// What [`Receiver::iter`] returns.
+///
+/// # Cancellation
+///
+/// As [`Receiver::recv`].
 #[derive(Debug)]
 pub struct Iter<'a, T> {
     receiver: &'a Receiver<T>,
@@ -371,6 +375,10 @@ pub struct TryIter<'a, T> {
 }
 
 /// A receiver as an iterator that owns it.
+///
+/// # Cancellation
+///
+/// As [`Receiver::recv`].
 #[derive(Debug)]
 pub struct IntoIter<T> {
     receiver: Receiver<T>,

@@ -175,6 +175,10 @@ pub fn park_timeout(timeout: Duration) {
 }
 
 /// As [`park_timeout`], in milliseconds.
+///
+/// # Cancellation
+///
+/// As [`park`].
 #[deprecated(note = "replaced by `park_timeout`, as std's")]
 pub fn park_timeout_ms(milliseconds: u32) {
     park_timeout(Duration::from_millis(milliseconds.into()));
@@ -248,6 +252,10 @@ pub fn sleep(duration: Duration) {
 }
 
 /// As [`sleep`], in milliseconds.
+///
+/// # Cancellation
+///
+/// As [`sleep`].
 #[deprecated(note = "replaced by `sleep`, as std's")]
 pub fn sleep_ms(milliseconds: u32) {
     sleep(Duration::from_millis(milliseconds.into()));

@@ -47,6 +47,10 @@ pub struct Stdin {
 }
 
 /// The standard input, for one thread alone, as [`std::io::StdinLock`].
+///
+/// # Cancellation
+///
+/// As [`Stdin`].
 #[must_use = "if unused stdin will immediately unlock"]
 pub struct StdinLock<'a> {
     inner: MutexGuard<'a, BufReader<Standard>>,

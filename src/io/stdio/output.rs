@@ -105,6 +105,10 @@ pub struct Stderr {
 
 /// The standard output, for one thread alone, as [`std::io::StdoutLock`]. That thread may lock it
 /// again.
+///
+/// # Cancellation
+///
+/// As [`Stdout`].
 #[must_use = "if unused stdout will immediately unlock"]
 pub struct StdoutLock<'a> {
     _turn: Turn<'a>,
@@ -112,6 +116,10 @@ pub struct StdoutLock<'a> {
 
 /// The standard error, for one thread alone, as [`std::io::StderrLock`]. That thread may lock it
 /// again.
+///
+/// # Cancellation
+///
+/// As [`Stdout`].
 #[must_use = "if unused stderr will immediately unlock"]
 pub struct StderrLock<'a> {
     _turn: Turn<'a>,

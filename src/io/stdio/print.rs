@@ -14,6 +14,10 @@ use super::{stderr, stdout};
 /// # Panics
 ///
 /// Where writing fails.
+///
+/// # Cancellation
+///
+/// As a write to [`io::stdout`](crate::io::Stdout).
 #[macro_export]
 macro_rules! print {
     ($($arg:tt)*) => {
@@ -26,6 +30,10 @@ macro_rules! print {
 /// # Panics
 ///
 /// Where writing fails.
+///
+/// # Cancellation
+///
+/// As a write to [`io::stdout`](crate::io::Stdout).
 ///
 /// # Examples
 ///
@@ -49,6 +57,10 @@ macro_rules! println {
 /// # Panics
 ///
 /// Where writing fails.
+///
+/// # Cancellation
+///
+/// As a write to [`io::stderr`](crate::io::Stderr).
 #[macro_export]
 macro_rules! eprint {
     ($($arg:tt)*) => {
@@ -61,6 +73,10 @@ macro_rules! eprint {
 /// # Panics
 ///
 /// Where writing fails.
+///
+/// # Cancellation
+///
+/// As a write to [`io::stderr`](crate::io::Stderr).
 #[macro_export]
 macro_rules! eprintln {
     () => {

@@ -110,6 +110,10 @@ impl<'a> IntoIterator for &'a UnixListener {
 }
 
 /// The connections of a [`UnixListener`], without end. Made by [`UnixListener::incoming`].
+///
+/// # Cancellation
+///
+/// As [`UnixListener::accept`].
 #[derive(Debug)]
 #[must_use = "connections are accepted as the iterator is advanced"]
 pub struct Incoming<'a> {

@@ -139,6 +139,11 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// `WouldBlock` where the time is over, or where a cancelled thread unwinds already; the guard
     /// all the same, if the lock is poisoned.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled green thread leaves the queue and unwinds; if it unwinds already, the error is
+    /// `WouldBlock`.
     #[track_caller]
     pub fn read_timeout(&self, timeout: Duration) -> TryLockResult<RwLockReadGuard<'_, T>> {
         self.read_limited(Limit::After(clock::length(timeout)))
@@ -147,6 +152,10 @@ impl<T: ?Sized> RwLock<T> {
     /// As [`read_timeout`](Self::read_timeout), until a point in time.
     ///
     /// # Errors
+    ///
+    /// As [`read_timeout`](Self::read_timeout).
+    ///
+    /// # Cancellation
     ///
     /// As [`read_timeout`](Self::read_timeout).
     #[track_caller]
@@ -204,6 +213,10 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// As [`read_timeout`](Self::read_timeout).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`read_timeout`](Self::read_timeout).
     #[track_caller]
     pub fn write_timeout(&self, timeout: Duration) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         self.write_limited(Limit::After(clock::length(timeout)))
@@ -212,6 +225,10 @@ impl<T: ?Sized> RwLock<T> {
     /// As [`write_timeout`](Self::write_timeout), until a point in time.
     ///
     /// # Errors
+    ///
+    /// As [`read_timeout`](Self::read_timeout).
+    ///
+    /// # Cancellation
     ///
     /// As [`read_timeout`](Self::read_timeout).
     #[track_caller]
