@@ -32,5 +32,5 @@ pub(crate) use fork::refuse_in_child;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use os_stack::on_os_stack;
 pub(crate) use shield::shielded;
-pub(crate) use unclaimed::{is_panic, report_panic};
+pub(crate) use unclaimed::{is_panic, message, report_panic};
 pub(crate) use waiter::Caller;

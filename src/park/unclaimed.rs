@@ -4,8 +4,19 @@ use std::any::Any;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::Cancelled;
+use super::{Cancelled, Core};
 use crate::scheduler::Record;
+
+impl Core {
+    /// The record of the green thread whose code runs now. `None` outside a runtime, and in regions
+    /// where parking is refused. Unlike `running` it may be asked at any point of the scheduler, as
+    /// a panic hook is.
+    pub(crate) fn who_runs<'a>() -> Option<&'a Record> {
+        let head = Self::current()?.run_queue.head();
+        // SAFETY: invariant 42: members of the ring live; null where a turn is under way.
+        unsafe { head.as_ref() }
+    }
+}
 
 /// Whether a payload that unwound thread `number` tells of a panic, and not of its own cancel.
 pub(crate) fn is_panic(number: u64, payload: &(dyn Any + Send)) -> bool {
@@ -15,20 +26,22 @@ pub(crate) fn is_panic(number: u64, payload: &(dyn Any + Send)) -> bool {
         .is_some_and(|cancelled| [0, number].contains(&cancelled.target))
 }
 
+/// What a panic said, if it said it in words.
+pub(crate) fn message(payload: &(dyn Any + Send)) -> Option<&str> {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
 /// Drops a payload that unwound `record`'s thread, and reports it, unless it is of its own cancel.
 /// `what` says what it did and who took no notice. Returns whether there was a panic.
 pub(crate) fn report_panic(record: &Record, what: &str, payload: Box<dyn Any + Send>) -> bool {
     if !is_panic(record.id.get(), &*payload) {
         return false;
     }
-    let message = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or(match payload.is::<Cancelled>() {
-            true => "the cancel of another green thread",
-            false => "a payload that is no string",
-        });
+    let message = message(&*payload).unwrap_or(match payload.is::<Cancelled>() {
+        true => "the cancel of another green thread",
+        false => "a payload that is no string",
+    });
     // A closed stderr is no reason to end the process.
     let _ = writeln!(io::stderr(), "greenlit: {record} {what}: {message}");
     // A payload may panic when it is dropped: that one is let go.

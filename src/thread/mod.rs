@@ -9,6 +9,7 @@ mod local;
 mod scope;
 mod handle;
 mod stacks;
+mod panic_hook;
 
 use std::fmt;
 use std::result::Result as StdResult;
@@ -24,6 +25,7 @@ pub use join::JoinHandle;
 #[doc(hidden)]
 pub use local::LocalNumber;
 pub use local::{AccessError, LocalKey};
+pub use panic_hook::set_panic_hook;
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use spawn::{Builder, spawn};
 pub use stacks::{on_os_stack, stack_high_water, trim_stacks};

@@ -1,0 +1,269 @@
+//! What becomes of a panic: the hook that names the green thread, the joiner who gets the payload,
+//! and the one report of what nobody joins.
+
+mod alone;
+
+use std::any::Any;
+use std::panic::{catch_unwind, resume_unwind};
+use std::process::Output;
+
+use alone::{again, alone, alone_as};
+use greenlit::coroutine::Coroutine;
+use greenlit::{run, thread};
+
+/// What the child wrote to stderr, with every number of a green thread as `#N`, and the place of
+/// every line and column of this file as `L:C`.
+fn stderr(child: &Output) -> String {
+    let text = String::from_utf8_lossy(&child.stderr);
+    numbers_after(
+        &numbers_after(&text, "(#", "N"),
+        concat!(file!(), ":"),
+        "L:C",
+    )
+}
+
+/// Puts `sign` in the place of the digits and colons that follow each `mark`.
+fn numbers_after(text: &str, mark: &str, sign: &str) -> String {
+    let mut parts = text.split(mark);
+    let mut result = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_digit() && c != ':');
+        let number = part[..end.unwrap_or(part.len())].trim_end_matches(':');
+        result += &format!("{mark}{sign}{}", &part[number.len()..]);
+    }
+    result
+}
+
+fn named(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.into())
+}
+
+/// The name comes from the test harness, and the number from the system.
+fn is_of_the_os_thread(line: &str) -> bool {
+    line.starts_with("thread '") && line.contains(" panicked at ")
+}
+
+/// Behaviour 44.
+#[test]
+fn the_hook_names_the_green_thread() {
+    let child = alone("the_hook_names_the_green_thread", || {
+        thread::set_panic_hook();
+        run(|| {
+            let worker = named("worker").spawn(|| panic!("out of {}", "ideas"));
+            assert!(worker.unwrap().join().is_err());
+            assert!(thread::spawn(|| panic!("unnamed")).join().is_err());
+            assert!(catch_unwind(|| panic!("in main")).is_err());
+            assert!(catch_unwind(|| std::panic::panic_any(7)).is_err());
+        });
+    });
+    let Some(child) = child else { return };
+    assert_eq!(
+        stderr(&child),
+        "
+green thread \"worker\" (#N, spawned at tests/panics.rs:L:C) panicked at tests/panics.rs:L:C:
+out of ideas
+note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
+
+green thread (#N, spawned at tests/panics.rs:L:C) panicked at tests/panics.rs:L:C:
+unnamed
+
+green thread \"main\" (#N, spawned at tests/panics.rs:L:C) panicked at tests/panics.rs:L:C:
+in main
+
+green thread \"main\" (#N, spawned at tests/panics.rs:L:C) panicked at tests/panics.rs:L:C:
+a payload that is no string
+"
+    );
+}
+
+/// Places and numbers are the true ones.
+#[test]
+fn the_hook_tells_where_and_who() {
+    const SPAWNED: u32 = line!() + 5;
+    const PANICS: u32 = line!() + 7;
+    let child = alone("the_hook_tells_where_and_who", || {
+        thread::set_panic_hook();
+        run(|| {
+            let child = thread::spawn(|| {
+                println!("who: {:?}", thread::current().id());
+                // It is on the line that the test counts.
+                panic!("here");
+            });
+            assert!(child.join().is_err());
+        });
+    });
+    let Some(child) = child else { return };
+    let out = String::from_utf8_lossy(&child.stdout);
+    let (_, id) = out.split_once("who: ThreadId(").expect("its number");
+    let (id, _) = id.split_once(')').expect("its number");
+    let file = file!();
+    let text = String::from_utf8_lossy(&child.stderr);
+    let begin = format!("\ngreen thread (#{id}, spawned at {file}:{SPAWNED}:");
+    assert!(text.starts_with(&begin), "{begin} in {text}");
+    let place = format!(") panicked at {file}:{PANICS}:");
+    assert!(text.contains(&place), "{place} in {text}");
+}
+
+/// A coroutine's body belongs to the green thread that drives it.
+#[test]
+fn the_hook_names_who_drives_a_coroutine() {
+    let child = alone("the_hook_names_who_drives_a_coroutine", || {
+        thread::set_panic_hook();
+        run(|| {
+            let driver = named("driver").spawn(|| {
+                let coroutine: Coroutine<(), (), ()> = Coroutine::new(|_, ()| panic!("deep"));
+                let _ = coroutine.resume(());
+            });
+            assert!(driver.unwrap().join().is_err());
+        });
+    });
+    let Some(child) = child else { return };
+    let begin = "\ngreen thread \"driver\" (#N, spawned at tests/panics.rs:L:C) panicked at ";
+    assert!(stderr(&child).starts_with(begin), "{}", stderr(&child));
+    assert!(stderr(&child).contains("\ndeep\n"), "{}", stderr(&child));
+}
+
+/// Outside a runtime the hook that was there before speaks, and so it does for what a green thread
+/// runs outside its own.
+#[test]
+fn the_hook_leaves_os_threads_to_the_one_before() {
+    let child = alone("the_hook_leaves_os_threads_to_the_one_before", || {
+        thread::set_panic_hook();
+        assert!(catch_unwind(|| panic!("before")).is_err());
+        run(|| {
+            assert!(std::thread::spawn(|| panic!("beside")).join().is_err());
+            let outside = || thread::on_os_stack(|| panic!("outside"));
+            assert!(thread::spawn(outside).join().is_err());
+        });
+        assert!(catch_unwind(|| panic!("after")).is_err());
+    });
+    let Some(child) = child else { return };
+    let text = stderr(&child);
+    let heads: Vec<_> = text.lines().filter(|l| l.contains("panicked")).collect();
+    assert_eq!(heads.len(), 4, "{text}");
+    let all = heads.iter().all(|head| head.trim().starts_with("thread "));
+    assert!(all, "{text}");
+    assert!(is_of_the_os_thread(heads[0]), "{text}");
+}
+
+/// It may be set again, by somebody else and over another hook, and each panic is told once.
+#[test]
+fn the_hook_may_be_set_twice() {
+    let child = alone("the_hook_may_be_set_twice", || {
+        std::panic::set_hook(Box::new(|info| eprintln!("first of all: {info}")));
+        thread::set_panic_hook();
+        thread::set_panic_hook();
+        assert!(catch_unwind(|| panic!("outside")).is_err());
+        run(|| assert!(thread::spawn(|| panic!("inside")).join().is_err()));
+    });
+    let Some(child) = child else { return };
+    assert_eq!(
+        stderr(&child),
+        "first of all: panicked at tests/panics.rs:L:C:
+outside
+
+green thread (#N, spawned at tests/panics.rs:L:C) panicked at tests/panics.rs:L:C:
+inside
+note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
+"
+    );
+}
+
+/// Neither a cancel nor a payload that goes on its way is a panic of its own.
+#[test]
+fn the_hook_is_silent_for_cancels() {
+    let child = alone("the_hook_is_silent_for_cancels", || {
+        thread::set_panic_hook();
+        run(|| {
+            let cancelled = thread::spawn(thread::park);
+            thread::yield_now();
+            cancelled.cancel("enough");
+            assert!(cancelled.join().is_err());
+            let resumed = thread::spawn(|| resume_unwind(Box::new(1)));
+            assert!(resumed.join().is_err());
+            drop(thread::spawn(thread::park));
+            thread::yield_now();
+        });
+    });
+    if let Some(child) = child {
+        assert_eq!(stderr(&child), "");
+    }
+}
+
+/// A function whose name the backtrace shows.
+#[inline(never)]
+fn a_frame_to_be_found() {
+    panic!("far down");
+}
+
+fn panic_far_down() {
+    thread::set_panic_hook();
+    run(|| assert!(thread::spawn(a_frame_to_be_found).join().is_err()));
+}
+
+/// Behaviour 45.
+#[test]
+fn the_hook_writes_the_backtrace_that_is_asked_for() {
+    let test = "the_hook_writes_the_backtrace_that_is_asked_for";
+    let with = |backtrace: &str| {
+        let mut command = again(test);
+        let child = alone_as(command.env("RUST_BACKTRACE", backtrace), panic_far_down)?;
+        Some(stderr(&child))
+    };
+    let Some(none) = with("0") else { return };
+    assert!(!none.contains("stack backtrace"), "{none}");
+    let [short, full] = ["1", "full"].map(|asked| with(asked).expect("a child's stderr"));
+    for backtrace in [&short, &full] {
+        assert!(
+            backtrace.contains("\nfar down\nstack backtrace:\n   0: "),
+            "{backtrace}"
+        );
+        assert!(backtrace.contains("a_frame_to_be_found"), "{backtrace}");
+        assert!(!backtrace.contains("note: run with"), "{backtrace}");
+    }
+    // As with std the short one begins where the panic was made, and says that it is short.
+    assert!(!short.contains("panic_hook"), "{short}");
+    assert!(full.contains("panic_hook"), "{full}");
+    let note =
+        "note: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.\n";
+    assert!(short.ends_with(note), "{short}");
+    assert!(!full.contains("note: "), "{full}");
+}
+
+/// A least stack has room for the hook.
+#[test]
+fn the_hook_fits_on_a_small_stack() {
+    let child = alone("the_hook_fits_on_a_small_stack", || {
+        thread::set_panic_hook();
+        run(|| {
+            let small = thread::Builder::new().stack_size(16 * 1024);
+            let small = small.spawn(|| panic!("a tight {}", "place"));
+            assert!(small.unwrap().join().is_err());
+        });
+    });
+    if let Some(child) = child {
+        assert!(stderr(&child).contains("\na tight place\n"), "{child:?}");
+    }
+}
+
+/// A closed stderr ends nobody.
+#[test]
+fn the_hook_passes_over_a_broken_stderr() {
+    if alone::is_alone() {
+        thread::set_panic_hook();
+        return run(|| {
+            let payload = thread::spawn(|| panic!("unheard")).join().unwrap_err();
+            assert_eq!(message(&payload), "unheard");
+        });
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut child = again("the_hook_passes_over_a_broken_stderr");
+    let child = child.stdout(std::process::Stdio::null()).stderr(writer);
+    let status = child.status().unwrap();
+    assert!(status.success(), "{status}");
+}
+
+fn message(payload: &Box<dyn Any + Send>) -> &str {
+    payload.downcast_ref::<&str>().copied().expect("words")
+}
