@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::arena::Chunk;
-use super::{Cause, Links, Locals};
+use super::tally::Neighbours;
+use super::{Cause, Links, Locals, Tally};
 use crate::arch::Context;
 use crate::stack::Slot;
 
@@ -255,9 +256,10 @@ pub(crate) struct Details {
     handle: UnsafeCell<Option<Arc<dyn Any + Send + Sync>>>,
     /// The spans that were entered when it was switched away from, innermost first.
     spans: UnsafeCell<Vec<tracing::span::Id>>,
-    /// The scope that it was spawned in, in the frame of the scope's owner; null for none. It is a
-    /// name here, and only upper layers follow it.
-    scope: Cell<*const ()>,
+    /// The scope that it was spawned in, in the frame of the scope's owner; null for none.
+    scope: Cell<*const Tally>,
+    /// Its siblings there.
+    pub(super) neighbours: Neighbours,
     /// Why it is cancelled; `None` unless `extra::CAUSE` is there.
     cause: UnsafeCell<Option<Cause>>,
     /// Its values under local keys; empty unless `extra::LOCALS` is there.
@@ -288,6 +290,7 @@ impl Details {
             handle: UnsafeCell::new(None),
             spans: UnsafeCell::new(Vec::new()),
             scope: Cell::new(ptr::null()),
+            neighbours: Neighbours::new(),
             cause: UnsafeCell::new(None),
             locals: Locals::new(),
             chunk,
@@ -338,16 +341,16 @@ impl Record {
         self.extras.set(self.extras.get() | extra);
     }
 
-    /// The scope that the thread was spawned in; null for none, and once it has left it.
+    /// The scope that the thread was spawned in; null for none.
     #[inline]
-    pub(crate) fn scope(&self) -> *const () {
+    pub(crate) fn scope(&self) -> *const Tally {
         match self.has_extra(extra::SCOPED) {
             true => self.scope.get(),
             false => ptr::null(),
         }
     }
 
-    pub(crate) fn set_scope(&self, scope: *const ()) {
+    pub(super) fn set_scope(&self, scope: *const Tally) {
         self.add_extra(extra::SCOPED);
         self.scope.set(scope);
     }
@@ -428,10 +431,14 @@ impl Record {
         self.id.set(0);
         self.token.set(false);
         if self.extras.get() != 0 {
-            self.set_handle(None);
-            self.set_name(None);
+            if self.has_extra(extra::NAMED) {
+                self.set_handle(None);
+                self.set_name(None);
+            }
+            if self.has_extra(extra::CAUSE) {
+                self.set_cause(None);
+            }
             self.scope.set(ptr::null());
-            self.set_cause(None);
             self.extras.set(0);
         }
     }

@@ -1,20 +1,23 @@
 //! `scope`: green threads that borrow from their spawner's frame. The scope catches what its closure
 //! throws, waits for its threads, and only then goes on; nothing waits in a destructor (rule 20).
 
+mod tally;
+
 use std::any::Any;
-use std::cell::Cell;
+use std::borrow::Cow;
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, RefUnwindSafe, catch_unwind, resume_unwind};
-use std::ptr;
 use std::thread::Result;
 
 use super::handle::Thread;
 use super::join::Claim;
 use super::spawn::{self, Builder};
-use crate::park::{Cancelled, Cause, Core, Limit, Mask, Outcome, is_panic, refuse_in_child};
-use crate::scheduler::{Reason, Record};
+use crate::park::{Cancelled, Core, is_panic};
+use crate::scheduler::Tally;
+
+pub(super) use tally::leave;
 
 /// Runs `f`, which may spawn green threads that borrow, and returns once all of them have ended.
 ///
@@ -32,8 +35,8 @@ use crate::scheduler::{Reason, Record};
 ///
 /// # Cancellation
 ///
-/// A cancelled green thread unwinds from here: the scope cancels its threads, waits until they have
-/// ended, and then unwinds.
+/// A cancelled green thread unwinds from here: the scope cancels its threads, for the same reason,
+/// waits until they have ended, and then unwinds.
 ///
 /// # Examples
 ///
@@ -62,9 +65,13 @@ where
         on_one_thread: PhantomData,
     };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
-    let is_cancel = matches!(&result, Err(payload) if payload.is::<Cancelled>());
+    if let Err(payload) = &result
+        && payload.is::<Cancelled>()
+    {
+        scope.tally.cancel(tally::cause_of(&**payload));
+    }
+    let ended_by = scope.tally.wait_for_all();
     // From here on nobody can spawn: all who could have ended.
-    let ended_by = scope.tally.wait_for_all(is_cancel);
     match (result, ended_by) {
         (Err(payload), _) | (Ok(_), Some(payload)) => go_on_unwinding(payload),
         (Ok(_), None) if scope.tally.panics.get() > 0 => panic!("a scoped thread panicked"),
@@ -120,9 +127,51 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         // SAFETY: invariant 64: the scope ends after the thread, and `'scope` outlives neither the
         // closure nor the result.
         match unsafe { spawn::spawn_on(None, None, Location::caller(), f) } {
-            Ok(claim) => self.tally.enter(claim),
+            Ok(claim) => self.enter(claim),
             Err(error) => spawn::refuse(&error),
         }
+    }
+
+    /// Enters a thread that was spawned just now, and has not run.
+    #[inline]
+    fn enter<T>(&'scope self, claim: Claim<T>) -> ScopedJoinHandle<'scope, T> {
+        // SAFETY: invariant 95: the thread calls `leave` at its end, and this frame stays until
+        // then (64).
+        unsafe { self.tally.enter(claim.record()) };
+        ScopedJoinHandle {
+            claim,
+            tally: &self.tally,
+        }
+    }
+
+    /// Cancels the scope's green threads: those that there are, and those that are spawned in it
+    /// later, which drop their closures. The blocking call that a thread is in, or its next one,
+    /// unwinds it.
+    ///
+    /// It is about the threads: the scope's closure goes on, or stays in its own blocking call, and
+    /// the scope ends as ever. It does not wait. To cancel twice is to cancel once: the first reason
+    /// stays. The threads of a scope that one of the threads waits in are cancelled when that thread
+    /// unwinds, with the same reason.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use greenlit::cancel::Cancelled;
+    /// use greenlit::{thread, time::Duration};
+    ///
+    /// greenlit::run(|| {
+    ///     thread::scope(|s| {
+    ///         let ticker = s.spawn(|| loop {
+    ///             thread::sleep(Duration::from_secs(1));
+    ///         });
+    ///         s.cancel("the game is over");
+    ///         let payload = ticker.join().unwrap_err();
+    ///         assert_eq!(payload.downcast::<Cancelled>().unwrap().reason(), "the game is over");
+    ///     });
+    /// });
+    /// ```
+    pub fn cancel(&self, reason: impl Into<Cow<'static, str>>) {
+        self.tally.cancel(reason.into().into());
     }
 }
 
@@ -159,7 +208,7 @@ impl Builder {
         T: 'scope,
     {
         // SAFETY: as in `Scope::spawn`.
-        unsafe { self.claim(f) }.map(|claim| scope.tally.enter(claim))
+        unsafe { self.claim(f) }.map(|claim| scope.enter(claim))
     }
 }
 
@@ -196,6 +245,12 @@ impl<T> ScopedJoinHandle<'_, T> {
         result
     }
 
+    /// Cancels the green thread, as [`JoinHandle::cancel`](super::JoinHandle::cancel) does. The
+    /// scope waits for it all the same.
+    pub fn cancel(&self, reason: impl Into<Cow<'static, str>>) {
+        self.claim.cancel(reason.into().into());
+    }
+
     /// Whether the thread has ended, so that `join` would not wait.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -209,117 +264,6 @@ impl<T> ScopedJoinHandle<'_, T> {
     }
 }
 
-/// What a scope knows of its threads. It lies in the frame of `scope`, and whoever refers to it ends
-/// before that frame does.
-struct Tally {
-    /// Threads that have not ended.
-    running: Cell<usize>,
-    /// Threads that have ended by a panic and were not joined.
-    panics: Cell<usize>,
-    /// Who waits for the last of them; null while nobody does.
-    waiter: Cell<*const Record>,
-    /// Whether they were cancelled, and with them whoever they spawn.
-    cancelled: Cell<bool>,
-}
-
-impl Tally {
-    fn new() -> Self {
-        Self {
-            running: Cell::new(0),
-            panics: Cell::new(0),
-            waiter: Cell::new(ptr::null()),
-            cancelled: Cell::new(false),
-        }
-    }
-
-    /// Counts a thread that was spawned just now, and has not run.
-    #[inline]
-    fn enter<T>(&self, claim: Claim<T>) -> ScopedJoinHandle<'_, T> {
-        self.running.set(self.running.get() + 1);
-        claim.record().set_scope(ptr::from_ref(self).cast());
-        if self.cancelled.get() {
-            claim.record().cancel(Cause::OWNER_GONE);
-        }
-        ScopedJoinHandle { claim, tally: self }
-    }
-
-    /// Waits until no thread is left, and returns with what the caller has to unwind if the wait
-    /// was ended by a cancel or a deadlock; it is over nevertheless. `is_cancel` says that the owner
-    /// unwinds by a cancel: then its threads are cancelled too.
-    #[track_caller]
-    fn wait_for_all(&self, is_cancel: bool) -> Option<Box<dyn Any + Send>> {
-        let mut ended_by = None;
-        if is_cancel && self.running.get() > 0 {
-            self.cancel_all();
-        }
-        while self.running.get() > 0 {
-            let Some(core) = Core::current() else {
-                // In a forked child the threads stayed with the parent.
-                refuse_in_child();
-                strand("the runtime of its green threads does not run here");
-            };
-            let cancelled = self.cancelled.get();
-            let mask = if cancelled { Mask::Yes } else { Mask::No };
-            let waited = catch_unwind(AssertUnwindSafe(|| self.wait(core, mask)));
-            self.waiter.set(ptr::null());
-            match waited {
-                Ok(Outcome::Woken) => {}
-                Ok(_) => self.cancel_all(),
-                Err(_) if cancelled => strand("its green threads were cancelled and do not stop"),
-                Err(payload) => {
-                    ended_by = Some(payload);
-                    self.cancel_all();
-                }
-            }
-        }
-        ended_by
-    }
-
-    #[track_caller]
-    fn wait(&self, core: &Core, mask: Mask) -> Outcome {
-        // It may let others run, and unwind.
-        if mask == Mask::No && core.check_cancel().is_err() {
-            return Outcome::Cancelled;
-        }
-        self.waiter.set(core.running());
-        let reason = Reason::new("waiting for the green threads of its scope");
-        core.park(&reason, Limit::None, mask, || self.running.get() == 0)
-    }
-
-    /// Cancels the threads that have not ended; those that they wait for in scopes of their own
-    /// follow in turn.
-    #[cold]
-    fn cancel_all(&self) {
-        self.cancelled.set(true);
-        let Some(core) = Core::current() else {
-            return;
-        };
-        core.for_each_live(|record| {
-            if ptr::eq(record.scope().cast(), self) {
-                core.cancel_thread(record, Cause::OWNER_GONE);
-            }
-        });
-    }
-}
-
-/// A scope's thread ends, on its own stack, where nothing is left of its closure. From here on it
-/// touches nothing that it may have borrowed.
-pub(super) fn leave(record: &Record, panicked: bool) {
-    let tally: *const Tally = record.scope().cast();
-    // SAFETY: invariant 64: the scope waits for this thread, which is counted until the next lines.
-    let tally = unsafe { &*tally };
-    tally.panics.set(tally.panics.get() + usize::from(panicked));
-    let waiter = tally.waiter.get();
-    tally.running.set(tally.running.get() - 1);
-    if tally.running.get() == 0
-        && !waiter.is_null()
-        && let Some(core) = Core::current()
-    {
-        // Nobody runs before this thread has left its stack, so the scope is still there.
-        core.unpark(waiter);
-    }
-}
-
 /// Resumes what was caught before the wait.
 fn go_on_unwinding(payload: Box<dyn Any + Send>) -> ! {
     match Core::current() {
@@ -328,23 +272,12 @@ fn go_on_unwinding(payload: Box<dyn Any + Send>) -> ! {
     }
 }
 
-/// The scope can neither wait for its threads nor go on without them, since they may use what they
-/// have borrowed from it.
-#[cold]
-#[track_caller]
-fn strand(why: &str) -> ! {
-    let place = Location::caller();
-    let _ = writeln!(
-        io::stderr(),
-        "greenlit: the scope at {place} cannot end: {why}"
-    );
-    std::process::abort();
-}
-
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut running = 0_usize;
+        self.tally.for_each(|_| running += 1);
         f.debug_struct("Scope")
-            .field("running", &self.tally.running.get())
+            .field("running", &running)
             .field("panics", &self.tally.panics.get())
             .finish_non_exhaustive()
     }
