@@ -6,6 +6,8 @@ use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
+
 /// What nanoseconds count from: the first reading of the process, less a day, so that instants from
 /// before it still have a number.
 static EPOCH: OnceLock<std::time::Instant> = OnceLock::new();
@@ -24,6 +26,38 @@ fn epoch() -> std::time::Instant {
 #[inline]
 pub(crate) fn now() -> u64 {
     nanos(std::time::Instant::now())
+}
+
+/// Whether `deadline` has passed. Where it is not near, a reading of the coarse clock tells, which
+/// takes a quarter of the time.
+#[inline]
+pub(crate) fn has_passed(deadline: u64) -> bool {
+    let coarse = coarse();
+    coarse >= deadline || coarse.saturating_add(COARSE_STEP) >= deadline && now() >= deadline
+}
+
+/// More than the coarse clock is behind: it is set at each tick of the kernel, of which there are a
+/// hundred a second at the least.
+const COARSE_STEP: u64 = 20_000_000;
+
+/// Nanoseconds since the epoch, by a clock that is behind, and never ahead.
+#[inline]
+fn coarse() -> u64 {
+    /// The system's reading at the epoch, modulo 2^64: the epoch may lie before the system's start.
+    static AT_EPOCH: OnceLock<u64> = OnceLock::new();
+    let at_epoch = AT_EPOCH.get_or_init(|| {
+        // Read in this order, the difference is never too small.
+        let since_epoch = now();
+        read(ClockId::CLOCK_MONOTONIC).wrapping_sub(since_epoch)
+    });
+    read(ClockId::CLOCK_MONOTONIC_COARSE).wrapping_sub(*at_epoch)
+}
+
+/// What the system says, in nanoseconds. Both clocks are there since Linux 2.6.32.
+#[inline]
+fn read(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock).expect("a clock that the system has");
+    time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
 }
 
 /// An instant as nanoseconds since the epoch: 0 for what lies before it, `u64::MAX` (584 years) for
@@ -97,6 +131,14 @@ impl Instant {
     #[must_use]
     pub fn checked_sub(&self, duration: Duration) -> Option<Self> {
         self.0.checked_sub(duration).map(Self)
+    }
+
+    /// The instant so many nanoseconds after the process's epoch; `None` for what never comes.
+    pub(crate) fn from_nanos(nanos: u64) -> Option<Self> {
+        match nanos {
+            u64::MAX => None,
+            _ => epoch().checked_add(Duration::from_nanos(nanos)).map(Self),
+        }
     }
 
     /// Nanoseconds since the process's epoch.

@@ -36,6 +36,10 @@ pub mod park;
     reason = "closures and results are placed on stacks and in records by hand"
 )]
 pub mod thread;
+#[expect(
+    unsafe_code,
+    reason = "a scope links those who are in it from their frames"
+)]
 pub mod cancel;
 pub mod time;
 #[expect(unsafe_code, reason = "wait nodes are linked from the waiter's frame")]

@@ -14,7 +14,7 @@ const MODULES: &[(&str, &str)] = &[
     ("io", "src/io/mod.rs"),
     ("fs", "src/fs/mod.rs"),
     ("process", "src/process/mod.rs"),
-    ("time", "src/time.rs"),
+    ("time", "src/time/mod.rs"),
     ("os::unix::net", "src/os/unix/net.rs"),
     ("os::unix::fs", "src/os/unix/fs.rs"),
     ("os::unix::process", "src/os/unix/process.rs"),

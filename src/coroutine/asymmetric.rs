@@ -1,6 +1,7 @@
 //! Asymmetric coroutines: `resume` goes in, `suspend` comes back. corosensei switches, on our
 //! stacks; this file keeps the states, and what dropping means.
 
+use super::carried::Baggage;
 use super::{
     Ground, LARGEST_CLOSURE_ON_STACK, State, UNWIND_ATTEMPTS, acquire, default_class, drop_quietly,
     may_unwind, misplaced, unwind,
@@ -70,6 +71,8 @@ where
     ground: Ground,
     /// Announces its switches to ThreadSanitizer.
     nested: Nested,
+    /// What upper layers have on its stack, while it is suspended.
+    baggage: Baggage,
 }
 
 /// What corosensei sees: the values that really pass.
@@ -232,6 +235,7 @@ impl<In, Yield, Return> Coroutine<In, Yield, Return> {
             progress: Cell::new(Progress::Suspended),
             ground,
             nested: Nested::new(),
+            baggage: Baggage::new(),
         }
     }
 
@@ -289,6 +293,7 @@ impl<In, Yield, Return> Coroutine<In, Yield, Return> {
         // SAFETY: it is there until the body has ended, and then it is not suspended.
         let inner = unsafe { slot.as_mut().unwrap_unchecked() };
 
+        self.baggage.unpack();
         let outer = self.nested.enter();
         let result = inner.resume(order);
         // SAFETY: `outer` comes from just above. The line before does not unwind, since the body's
@@ -301,6 +306,7 @@ impl<In, Yield, Return> Coroutine<In, Yield, Return> {
             self.progress.set(Progress::Done);
         } else {
             self.progress.set(Progress::Suspended);
+            self.baggage.pack(self.ground);
         }
         result
     }

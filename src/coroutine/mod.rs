@@ -22,6 +22,7 @@
 //! body that was suspended by a destructor during a panic, one that never stops catching, and every
 //! suspended body in a program with `panic = "abort"`.
 
+pub(crate) mod carried;
 mod asymmetric;
 mod generator;
 mod symmetric;
@@ -83,7 +84,12 @@ impl Ground {
     /// Whether the caller runs on this stack (invariant 50).
     #[inline(always)]
     fn is_under_caller(self) -> bool {
-        arch::stack_pointer().addr().wrapping_sub(self.limit) < self.bytes
+        self.holds(arch::stack_pointer().addr())
+    }
+
+    #[inline(always)]
+    fn holds(self, address: usize) -> bool {
+        address.wrapping_sub(self.limit) < self.bytes
     }
 }
 

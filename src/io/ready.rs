@@ -375,5 +375,8 @@ pub(crate) fn check_cancel() -> io::Result<()> {
 /// loops retry for ever.
 #[cold]
 fn cancelled() -> io::Error {
-    io::Error::other("the green thread is cancelled")
+    match Core::current().and_then(Core::cancelled) {
+        Some(cancelled) => cancelled.into(),
+        None => io::Error::other("the green thread is cancelled"),
+    }
 }

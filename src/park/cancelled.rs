@@ -37,6 +37,11 @@ pub struct Cancelled {
 }
 
 impl Cancelled {
+    /// The error of a scope that has taken the payload.
+    pub(crate) fn of(cause: Cause) -> Self {
+        Self { target: 0, cause }
+    }
+
     /// What a joiner is told of a thread that has left no result.
     pub(crate) fn without_result() -> Self {
         Self {

@@ -7,11 +7,11 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::panicking;
 
 use tracing::level_filters::LevelFilter;
 
+use super::numbers::take_numbers;
 use super::{Cause, Mailbox, fork};
 use crate::arch;
 use crate::reactor::Reactor;
@@ -24,9 +24,6 @@ pub(super) const QUOTA: u32 = 64;
 
 /// The first budget after a sleep: it doubles as long as slices prove short.
 pub(super) const FIRST_QUOTA: u32 = 4;
-
-/// Green-thread numbers that a runtime takes from the process's counter at once.
-const NUMBERS: u64 = 256;
 
 thread_local! {
     /// The runtime that this OS thread runs; null outside, and in regions where parking is refused.
@@ -66,8 +63,8 @@ pub(crate) struct Core {
     pub(super) warned: Cell<bool>,
     /// No other runtime of the process has it.
     pub(super) serial: u64,
-    next_number: Cell<u64>,
-    last_number: Cell<u64>,
+    /// The numbers that it may give out next, from the first to before the second.
+    pub(super) numbers: Cell<(u64, u64)>,
     /// The most green threads that may live at once, the main one not counted.
     max_threads: usize,
     /// The size of a stack where the spawner names none.
@@ -110,8 +107,7 @@ impl Core {
             unparks: Cell::new(0),
             warned: Cell::new(false),
             serial: take_numbers(1),
-            next_number: Cell::new(0),
-            last_number: Cell::new(0),
+            numbers: Cell::new((0, 0)),
             max_threads,
             default_class,
             timers: Timers::new(),
@@ -201,18 +197,6 @@ impl Core {
         self.live.get() <= self.max_threads
     }
 
-    #[inline]
-    fn number(&self) -> u64 {
-        if self.next_number.get() == self.last_number.get() {
-            let first = take_numbers(NUMBERS);
-            self.next_number.set(first);
-            self.last_number.set(first + NUMBERS);
-        }
-        let number = self.next_number.get();
-        self.next_number.set(number + 1);
-        number
-    }
-
     /// A record for a new green thread, counted so many times.
     #[inline]
     pub(super) fn record(
@@ -291,7 +275,7 @@ impl Core {
     #[inline(always)]
     pub(crate) fn before_yield(&self) {
         let running = self.running();
-        if self.tick() || running.flags.get() != 0 {
+        if self.tick() || running.has(flag::NEWS | flag::NO_SWITCH | flag::WATCHED) {
             self.look_around(running);
         }
     }
@@ -382,6 +366,7 @@ impl Core {
         if record.has(flag::UNWINDING) {
             self.unmark_unwinding(record);
         }
+        record.drop_regions();
         record.state.set(State::Done);
         self.cancels.set(0);
         self.live.set(self.live.get() - 1);
@@ -459,7 +444,9 @@ impl Core {
     #[inline(never)]
     fn serve_and_yield(&self) {
         self.serve();
-        self.yield_plain();
+        if !self.running().has(flag::NO_SWITCH) {
+            self.yield_plain();
+        }
     }
 
     /// A yield that has more to do than to switch.
@@ -468,15 +455,12 @@ impl Core {
         if self.budget.get() == 0 {
             self.serve();
         }
+        running.clear(flag::WATCHED);
         self.interrupt_at_entry(running);
+        if running.has(flag::NO_SWITCH) {
+            self.refuse_switch(running, None);
+        }
     }
-}
-
-/// Takes so many numbers from the process's counter, and returns the first: green threads and OS
-/// threads share it, so that a number names a thread.
-pub(super) fn take_numbers(count: u64) -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(count, Ordering::Relaxed)
 }
 
 /// Whether somebody listens to events or enters spans: one load.

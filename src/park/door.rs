@@ -7,7 +7,7 @@ use std::panic::resume_unwind;
 use std::thread::panicking;
 
 use super::core::traced;
-use super::{Cancelled, Cause, Core};
+use super::{Cancelled, Core};
 use crate::clock;
 use crate::scheduler::record::flag;
 use crate::scheduler::{Reason, Record, State, TimerNode, Timers};
@@ -127,7 +127,10 @@ impl Core {
                 return Outcome::Woken;
             }
             self.serve_now();
-            self.yield_plain();
+            record.clear(flag::WATCHED);
+            if !record.has(flag::NO_SWITCH) {
+                self.yield_plain();
+            }
             return if done() {
                 Outcome::Woken
             } else {
@@ -160,27 +163,109 @@ impl Core {
                 record.clear(flag::DEADLOCKED);
                 return Outcome::TimedOut;
             }
-            if record.flags.get() != 0 {
-                if record.has(flag::DEADLOCKED) {
-                    self.die_of_deadlock(record, reason, may_unwind);
+            if record.has(flag::NEWS | flag::NO_SWITCH) {
+                if record.has(flag::DEADLINE) && mask == Mask::No {
+                    return self.park_before_deadline(record, reason, may_unwind, &mut done, &past);
                 }
-                if mask == Mask::No
-                    && let Some(outcome) = self.interrupt(record, may_unwind)
-                {
+                if let Some(outcome) = self.look_before_wait(record, reason, mask, may_unwind) {
                     return outcome;
                 }
             }
-            if traced() {
-                self.trace_park(record, reason);
-                self.leave_spans(record);
-                // The subscriber may have brought about what is waited for.
-                if done() {
-                    self.come_back(record);
-                    return Outcome::Woken;
-                }
+            if self.leave_for_tracing(record, reason, &mut done) {
+                return Outcome::Woken;
             }
             self.suspend(record, reason);
         }
+    }
+
+    /// The same in a region with a deadline, which may be moved meanwhile.
+    fn park_before_deadline(
+        &self,
+        record: &Record,
+        reason: &Reason,
+        may_unwind: bool,
+        done: &mut dyn FnMut() -> bool,
+        past: &dyn Fn() -> bool,
+    ) -> Outcome {
+        let node = TimerNode::new(record);
+        let timed = Timed {
+            timers: &self.timers,
+            node: &node,
+        };
+        let mut set_to = u64::MAX;
+        loop {
+            if done() {
+                record.clear(flag::DEADLOCKED);
+                return Outcome::Woken;
+            }
+            if past() {
+                record.clear(flag::DEADLOCKED);
+                return Outcome::TimedOut;
+            }
+            if node.has_fired() {
+                self.expire(record);
+            }
+            let nearest = record.nearest_deadline();
+            if nearest != set_to {
+                self.timers.cancel(timed.node);
+                if nearest != u64::MAX {
+                    // SAFETY: invariant 44: `timed` cancels the timer before the node goes.
+                    unsafe { self.timers.set_at(timed.node, nearest) };
+                }
+                set_to = nearest;
+            }
+            if let Some(outcome) = self.look_before_wait(record, reason, Mask::No, may_unwind) {
+                return outcome;
+            }
+            if self.leave_for_tracing(record, reason, &mut *done) {
+                return Outcome::Woken;
+            }
+            self.suspend(record, reason);
+        }
+    }
+
+    /// What may keep a thread from waiting that has to.
+    #[cold]
+    fn look_before_wait(
+        &self,
+        record: &Record,
+        reason: &Reason,
+        mask: Mask,
+        may_unwind: bool,
+    ) -> Option<Outcome> {
+        if record.has(flag::DEADLOCKED) {
+            self.die_of_deadlock(record, reason, may_unwind);
+        }
+        if mask == Mask::No
+            && let Some(outcome) = self.interrupt(record, may_unwind)
+        {
+            return Some(outcome);
+        }
+        if record.has(flag::NO_SWITCH) {
+            self.refuse_switch(record, Some(reason));
+        }
+        None
+    }
+
+    /// Tells of the park, and leaves the thread's spans. True if a subscriber has brought about what is
+    /// waited for.
+    #[inline(always)]
+    fn leave_for_tracing(
+        &self,
+        record: &Record,
+        reason: &Reason,
+        mut done: impl FnMut() -> bool,
+    ) -> bool {
+        if !traced() {
+            return false;
+        }
+        self.trace_park(record, reason);
+        self.leave_spans(record);
+        let is_done = done();
+        if is_done {
+            self.come_back(record);
+        }
+        is_done
     }
 
     /// Looks for a cancel at the entry of a blocking call, whether it will wait or not (rule 19).
@@ -191,24 +276,23 @@ impl Core {
     #[inline]
     pub(crate) fn check_cancel(&self) -> Result<(), Refused> {
         let record = self.running();
-        match record.flags.get() != 0 && self.interrupt_at_entry(record).is_some() {
+        match record.has(flag::NEWS) && self.interrupt_at_entry(record).is_some() {
             true => Err(Refused),
             false => Ok(()),
-        }
-    }
-
-    /// Cancels a green thread, which may be the running one: its next blocking call ends, or the one
-    /// that it waits in. One that has ended is left as it is.
-    pub(crate) fn cancel_thread(&self, record: &Record, cause: Cause) {
-        if record.state.get() != State::Done {
-            record.cancel(cause);
-            self.unpark(record);
         }
     }
 
     /// What a thread does first when it runs again.
     #[inline(always)]
     pub(super) fn come_back(&self, record: &Record) {
+        if record.has(flag::SPANS | flag::WATCHED) {
+            self.come_back_to_more(record);
+        }
+    }
+
+    #[cold]
+    fn come_back_to_more(&self, record: &Record) {
+        record.clear(flag::WATCHED);
         if record.has(flag::SPANS) {
             self.enter_spans(record);
         }
@@ -236,8 +320,13 @@ impl Core {
     /// As `interrupt`, before a call has waited.
     #[cold]
     pub(super) fn interrupt_at_entry(&self, record: &Record) -> Option<Outcome> {
+        self.look_at_deadlines(record);
+        if !record.has(flag::CANCELLED | flag::STOPPED) {
+            return None;
+        }
         let may_unwind = self.may_unwind(record);
-        if record.has(flag::CANCELLED) && !record.has(flag::SHIELDED) {
+        self.pending(record)?;
+        if !record.has(flag::NO_SWITCH) {
             // A loop that catches the unwinding and calls again must not hold the OS thread (rule
             // 19).
             self.serve();
@@ -250,24 +339,12 @@ impl Core {
     /// outcome that the call turns into an error. `None` when there is no reason to end it.
     #[cold]
     fn interrupt(&self, record: &Record, may_unwind: bool) -> Option<Outcome> {
-        if !record.has(flag::CANCELLED) || record.has(flag::SHIELDED) {
-            return None;
-        }
+        let pending = self.pending(record)?;
         if !may_unwind {
             return Some(Outcome::Cancelled);
         }
         self.count_cancel();
-        self.unwind(record);
-    }
-
-    /// Starts the unwinding of the running thread, which is cancelled.
-    pub(crate) fn unwind(&self, record: &Record) -> ! {
-        self.mark_unwinding(record);
-        record.set(flag::BY_CANCEL);
-        resume_unwind(Box::new(Cancelled {
-            target: record.id.get(),
-            cause: record.cause().unwrap_or(Cause::END_OF_RUN),
-        }));
+        self.unwind_by(record, pending);
     }
 
     /// Whether a cancel may unwind the running thread from the call that it has just made. A
@@ -280,7 +357,7 @@ impl Core {
         if cfg!(panic = "abort") {
             return false;
         }
-        if !panicking() && !record.has(flag::UNWINDING) {
+        if !panicking() && !record.has(flag::UNWINDING | flag::NO_UNWIND) {
             return true;
         }
         self.may_unwind_in_doubt(record)
@@ -288,6 +365,9 @@ impl Core {
 
     #[cold]
     fn may_unwind_in_doubt(&self, record: &Record) -> bool {
+        if record.has(flag::NO_UNWIND) {
+            return false;
+        }
         if !panicking() {
             // It caught what it was marked for.
             self.unmark_unwinding(record);
@@ -325,7 +405,7 @@ impl Core {
         resume_unwind(payload);
     }
 
-    fn mark_unwinding(&self, record: &Record) {
+    pub(super) fn mark_unwinding(&self, record: &Record) {
         if !record.has(flag::UNWINDING) {
             record.set(flag::UNWINDING);
             UNWINDING.set(UNWINDING.get() + 1);

@@ -9,7 +9,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use tracing::{Level, event};
 
-use super::{Cause, Core, Limit, Mask, fork};
+use super::{Canceller, Cause, Core, Limit, Mask, fork};
 use crate::arch;
 use crate::scheduler::record::flag;
 use crate::scheduler::{Reason, Record, State, Wakers};
@@ -57,6 +57,7 @@ impl Core {
             Self::set_current(std::ptr::null());
             // SAFETY: the main thread is the only one left, and runs.
             unsafe { self.run_queue.remove(main) };
+            main.drop_regions();
             main.state.set(State::Done);
             self.main.set(std::ptr::null());
             self.live.set(0);
@@ -138,7 +139,7 @@ impl Core {
     /// Nothing can run, and the reactor waits for nothing: is there anybody who could end a wait?
     #[cold]
     pub(super) fn look_for_deadlock(&self) {
-        let mut certain = true;
+        let mut certain = Canceller::is_nobody();
         self.arena.for_each_live(|record| {
             // Nobody can unpark a thread that no handle was made for, or that alone holds its
             // handle.

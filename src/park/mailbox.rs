@@ -1,7 +1,9 @@
-//! Letters from other OS threads: whom to unpark. They are read by the runtime's own turns, and a
-//! batch of them costs one write to the notifier.
+//! Letters from other OS threads: whom to unpark, what to cancel. They are read by the runtime's own
+//! turns, and a batch of them costs one write to the notifier.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::reactor::Shared;
 use crate::scheduler::Record;
@@ -12,8 +14,19 @@ use crate::scheduler::Record;
 pub(crate) struct Mailbox {
     /// Whose sleep a letter ends; it goes with its runtime, and then nobody reads letters.
     reactor: Weak<Shared>,
-    /// Records, as addresses that only the runtime follows, and the number each had.
-    letters: Mutex<Vec<(usize, u64)>>,
+    letters: Mutex<Vec<Letter>>,
+}
+
+enum Letter {
+    /// A record, as an address that only the runtime follows, and the number it had.
+    Unpark(usize, u64),
+    Parcel(Arc<dyn Parcel>),
+}
+
+/// What the upper layers send.
+pub(crate) trait Parcel: Send + Sync {
+    /// Called in a turn, on the runtime's OS thread. It runs no code of the user's.
+    fn open(&self);
 }
 
 impl Mailbox {
@@ -34,11 +47,20 @@ impl Mailbox {
 
     /// Asks the runtime to unpark the green thread `number`, whose record was at `record`.
     pub(crate) fn unpark(&self, record: *const Record, number: u64) {
+        self.leave(|| Letter::Unpark(record.expose_provenance(), number));
+    }
+
+    /// Has the runtime open `parcel`.
+    pub(crate) fn send(&self, parcel: Arc<dyn Parcel>) {
+        self.leave(|| Letter::Parcel(parcel));
+    }
+
+    fn leave(&self, letter: impl FnOnce() -> Letter) {
         let Some(reactor) = self.reactor.upgrade() else {
             return;
         };
-        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
-        letters.push((record.expose_provenance(), number));
+        let mut letters = self.letters();
+        letters.push(letter());
         let first = letters.len() == 1;
         drop(letters);
         if first {
@@ -46,19 +68,65 @@ impl Mailbox {
         }
     }
 
-    /// Whether there are letters that were not read.
-    pub(super) fn has_letters(&self) -> bool {
-        let letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
-        !letters.is_empty()
+    fn letters(&self) -> MutexGuard<'_, Vec<Letter>> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads all letters, in the order in which they came.
+    /// Whether there are letters that were not read.
+    pub(super) fn has_letters(&self) -> bool {
+        !self.letters().is_empty()
+    }
+
+    /// Reads all letters, in the order in which they came; `each` is for those that unpark.
     #[cold]
     pub(super) fn deliver(&self, mut each: impl FnMut(*const Record, u64)) {
-        let letters =
-            std::mem::take(&mut *self.letters.lock().unwrap_or_else(PoisonError::into_inner));
-        for (record, number) in letters {
-            each(std::ptr::with_exposed_provenance(record), number);
+        let letters = std::mem::take(&mut *self.letters());
+        for letter in letters {
+            match letter {
+                Letter::Unpark(record, number) => {
+                    each(std::ptr::with_exposed_provenance(record), number);
+                }
+                Letter::Parcel(parcel) => parcel.open(),
+            }
         }
+    }
+}
+
+impl fmt::Debug for Letter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unpark(..) => "Unpark",
+            Self::Parcel(_) => "Parcel",
+        })
+    }
+}
+
+/// How many there are who could cancel something from another OS thread.
+static CANCELLERS: AtomicUsize = AtomicUsize::new(0);
+
+/// One of those: while it lives, no wait of a process is a deadlock for certain.
+pub(crate) struct Canceller(());
+
+impl Canceller {
+    pub(crate) fn new() -> Self {
+        CANCELLERS.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_nobody() -> bool {
+        CANCELLERS.load(Ordering::Acquire) == 0
+    }
+}
+
+impl Clone for Canceller {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Canceller {
+    fn drop(&mut self) {
+        CANCELLERS.fetch_sub(1, Ordering::Release);
     }
 }

@@ -3,6 +3,7 @@
 //! a wait queue with a reason, and to unpark.
 
 mod core;
+mod numbers;
 mod door;
 mod turn;
 mod end;
@@ -15,7 +16,7 @@ mod queue;
 mod os_stack;
 mod os_thread;
 mod waiter;
-mod shield;
+mod region;
 mod cancelled;
 
 pub use crate::scheduler::record::Reason;
@@ -24,13 +25,14 @@ pub use waiter::{Unparker, Waiter};
 
 pub(crate) use crate::scheduler::Cause;
 pub(crate) use crate::scheduler::record::{HOLDER_SHIFT, HOLDER_UNKNOWN};
+pub(crate) use crate::scheduler::region::{Kind, Region, Stop};
 pub(crate) use crate::scheduler::{Links, WaitNode};
 pub use cancelled::Cancelled;
 pub(crate) use core::{Core, Spawn};
 pub(crate) use door::{Limit, Mask, Outcome, Refused};
 pub(crate) use fork::refuse_in_child;
-pub(crate) use mailbox::Mailbox;
+pub(crate) use mailbox::{Canceller, Mailbox, Parcel};
 pub(crate) use os_stack::on_os_stack;
-pub(crate) use shield::shielded;
+pub(crate) use region::{go_on_unwinding, not_switched, not_unwound, shielded, watched, within};
 pub(crate) use unclaimed::{is_panic, message, report_panic};
 pub(crate) use waiter::Caller;

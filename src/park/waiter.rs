@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::core::take_numbers;
+use super::numbers::take_numbers;
 use super::os_thread::OsThread;
 use super::{Core, Limit, Mailbox, Mask, Outcome, Reason, Refused, refuse_in_child};
 use crate::clock::Instant;
 use crate::scheduler::Record;
+use crate::scheduler::record::flag;
 
 thread_local! {
     /// This OS thread's own number, as far as one was asked for.
@@ -45,8 +46,13 @@ impl Caller<'_> {
     /// Whether there is something that a blocking call has to look at: perhaps a cancel.
     #[inline(always)]
     pub(crate) fn has_news(self) -> bool {
-        self.core
-            .is_some_and(|core| core.running().flags.get() != 0)
+        self.core.is_some_and(|core| core.running().has(flag::NEWS))
+    }
+
+    /// Whether the news are that its blocking calls are to end.
+    #[cold]
+    pub(crate) fn is_cancelled(self) -> bool {
+        self.core.is_some_and(Core::is_cancelled)
     }
 
     /// Whether a runtime runs here.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 /// The reason of a cancel.
 #[derive(Clone, Debug)]
 pub(crate) enum Cause {
-    #[expect(dead_code, reason = "timeouts are made of it")]
     /// A deadline has passed.
     Deadline,
     /// Somebody said so, in words that are always there.

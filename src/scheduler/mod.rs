@@ -10,11 +10,13 @@ pub(crate) mod wait_queue;
 pub(crate) mod timers;
 pub(crate) mod cause;
 pub(crate) mod tally;
+pub(crate) mod region;
 
 pub(crate) use arena::Arena;
 pub(crate) use cause::Cause;
 pub(crate) use locals::Locals;
 pub(crate) use record::{Reason, Record, State, Wakers};
+pub(crate) use region::Region;
 pub(crate) use run_queue::RunQueue;
 pub(crate) use tally::Tally;
 pub(crate) use timers::{TimerNode, Timers};

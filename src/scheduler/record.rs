@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::arena::Chunk;
 use super::tally::Neighbours;
-use super::{Cause, Links, Locals, Tally};
+use super::{Cause, Links, Locals, Region, Tally};
 use crate::arch::Context;
 use crate::stack::Slot;
 
@@ -175,20 +175,33 @@ impl fmt::Debug for Reason {
     }
 }
 
-/// Something happened to this record that the next pass through the door has to look at.
+/// What the next pass through the door, a yield or a switch has to look at.
 pub(crate) mod flag {
     /// The green thread is cancelled: its next blocking call unwinds.
     pub(crate) const CANCELLED: u32 = 1 << 0;
     /// Nothing can wake the run any more: the main green thread's blocking call panics.
     pub(crate) const DEADLOCKED: u32 = 1 << 1;
-    /// It unwinds, as far as can be known from outside: no second unwinding is started.
-    pub(crate) const UNWINDING: u32 = 1 << 3;
     /// Spans were exited when it was switched away from and wait in `spans`.
     pub(crate) const SPANS: u32 = 1 << 2;
+    /// It unwinds, as far as can be known from outside: no second unwinding is started.
+    pub(crate) const UNWINDING: u32 = 1 << 3;
     /// What it unwinds of is a cancel, not a panic.
     pub(crate) const BY_CANCEL: u32 = 1 << 4;
-    /// Cancels are put off until a shielded call has ended.
-    pub(crate) const SHIELDED: u32 = 1 << 5;
+    /// A region of it was cancelled or asked to end, perhaps one that it has left since.
+    pub(crate) const STOPPED: u32 = 1 << 5;
+    /// It is in a region with a deadline.
+    pub(crate) const DEADLINE: u32 = 1 << 6;
+    /// It is in a region that cannot be unwound.
+    pub(crate) const NO_UNWIND: u32 = 1 << 7;
+    /// It must not switch.
+    pub(crate) const NO_SWITCH: u32 = 1 << 8;
+    /// It was asked to come to an end, and may take its time.
+    pub(crate) const REQUESTED: u32 = 1 << 10;
+    /// Somebody wants to know whether it switches, and it has not yet.
+    pub(crate) const WATCHED: u32 = 1 << 9;
+
+    /// What a blocking call looks at.
+    pub(crate) const NEWS: u32 = CANCELLED | DEADLOCKED | STOPPED | DEADLINE;
 }
 
 /// What the details of a record hold beyond what every green thread has.
@@ -260,8 +273,12 @@ pub(crate) struct Details {
     scope: Cell<*const Tally>,
     /// Its siblings there.
     pub(super) neighbours: Neighbours,
+    /// When it is cancelled as a whole, in nanoseconds since the epoch; `u64::MAX` for never.
+    pub(super) deadline: Cell<u64>,
+    /// The region that it is in, the innermost; null for none.
+    pub(super) innermost: Cell<*const Region>,
     /// Why it is cancelled; `None` unless `extra::CAUSE` is there.
-    cause: UnsafeCell<Option<Cause>>,
+    pub(super) cause: UnsafeCell<Option<Cause>>,
     /// Its values under local keys; empty unless `extra::LOCALS` is there.
     pub(crate) locals: Locals,
     /// The chunk that it lies in.
@@ -291,6 +308,8 @@ impl Details {
             spans: UnsafeCell::new(Vec::new()),
             scope: Cell::new(ptr::null()),
             neighbours: Neighbours::new(),
+            deadline: Cell::new(u64::MAX),
+            innermost: Cell::new(ptr::null()),
             cause: UnsafeCell::new(None),
             locals: Locals::new(),
             chunk,
@@ -397,26 +416,6 @@ impl Record {
         drop(unsafe { self.handle.get().replace(handle) });
     }
 
-    /// Marks the thread as cancelled. The first cause stays.
-    pub(crate) fn cancel(&self, cause: Cause) {
-        self.set(flag::CANCELLED);
-        if !self.has_extra(extra::CAUSE) {
-            self.set_cause(Some(cause));
-        }
-    }
-
-    /// Why the thread is cancelled.
-    pub(crate) fn cause(&self) -> Option<Cause> {
-        // SAFETY: as in `name`.
-        unsafe { (*self.cause.get()).clone() }
-    }
-
-    fn set_cause(&self, cause: Option<Cause>) {
-        self.add_extra(extra::CAUSE);
-        // SAFETY: as in `name`; the old value is moved out before it is dropped.
-        drop(unsafe { self.cause.get().replace(cause) });
-    }
-
     /// Takes the saved spans, and leaves `spans` in their place.
     pub(crate) fn replace_spans(&self, spans: Vec<tracing::span::Id>) -> Vec<tracing::span::Id> {
         // SAFETY: as in `name`; nothing is dropped here.
@@ -436,7 +435,7 @@ impl Record {
                 self.set_name(None);
             }
             if self.has_extra(extra::CAUSE) {
-                self.set_cause(None);
+                self.forget_cause();
             }
             self.scope.set(ptr::null());
             self.extras.set(0);

@@ -140,6 +140,18 @@ impl<W> Links<W> {
         ptr::eq(self.head.get(), node)
     }
 
+    /// Who waits, the first who came first. Nobody comes or leaves while it is walked.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &W> {
+        // SAFETY: invariant 43: a linked node lives, and so does the next.
+        let mut next = unsafe { self.head.get().as_ref() };
+        std::iter::from_fn(move || {
+            let node = next?;
+            // SAFETY: as above.
+            next = unsafe { node.next.get().as_ref() };
+            Some(&node.who)
+        })
+    }
+
     /// The node that was linked in first; null when there is none.
     #[inline(always)]
     pub(crate) fn head(&self) -> *const WaitNode<W> {

@@ -54,6 +54,14 @@ pub(crate) struct Slot {
     _registration: ValgrindStackRegistration,
 }
 
+impl Slot {
+    /// Whether `address` lies in its usable part.
+    #[inline]
+    pub(crate) fn holds(&self, address: *const u8) -> bool {
+        (self.limit.addr()..self.base.addr()).contains(&address.addr())
+    }
+}
+
 const _: () = assert!(
     size_of::<Slot>() <= 64,
     "a million records stay within 64 MB"

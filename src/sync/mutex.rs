@@ -263,6 +263,9 @@ impl RawMutex {
     fn lock_slow(&self, caller: Caller<'_>, taken: bool) {
         let news = caller.has_news();
         if taken {
+            if !caller.is_cancelled() {
+                return;
+            }
             self.unlock();
         }
         // A thread that cannot be unwound takes the lock all the same.

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 use std::thread::Result;
+use std::time::Duration;
 
 use super::join::{Claim, JoinHandle};
+use crate::clock;
 use crate::park::{Cause, Core};
 use crate::scheduler::State;
 
@@ -36,6 +38,16 @@ impl<T> JoinHandle<T> {
         self.claim().cancel(reason.into().into());
     }
 
+    /// Asks the green thread to come to an end, and cancels it when `grace` has passed.
+    ///
+    /// Until then blocking calls go on as ever, but for those in
+    /// [`until_requested`](crate::cancel::until_requested), which end at once, and the thread can ask
+    /// [`requested`](crate::cancel::requested).
+    pub fn cancel_softly(&self, reason: impl Into<Cow<'static, str>>, grace: Duration) {
+        let end = clock::now().saturating_add(clock::length(grace));
+        self.claim().request(reason.into().into(), end);
+    }
+
     /// The same handle, whose drop cancels the thread instead of detaching it.
     pub fn cancel_on_drop(self) -> CancelOnDrop<T> {
         CancelOnDrop { handle: Some(self) }
@@ -50,6 +62,16 @@ impl<T> Claim<T> {
             _ if record.state.get() == State::Done => {}
             // Its runtime does not run: nobody waits there.
             _ => record.cancel(cause),
+        }
+    }
+
+    /// Asks the thread to come to an end until `deadline`.
+    pub(super) fn request(&self, cause: Cause, deadline: u64) {
+        let record = self.record();
+        match Core::here() {
+            Some(core) if core.owns(record) => core.request_thread(record, cause, deadline),
+            _ if record.state.get() == State::Done => {}
+            _ => record.request(cause, deadline),
         }
     }
 }

@@ -10,6 +10,7 @@ mod scope;
 mod handle;
 mod stacks;
 mod panic_hook;
+mod switches;
 
 use std::fmt;
 use std::result::Result as StdResult;
@@ -29,6 +30,7 @@ pub use panic_hook::set_panic_hook;
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use spawn::{Builder, spawn};
 pub use stacks::{on_os_stack, stack_high_water, trim_stacks};
+pub use switches::{assert_switches, no_switch};
 
 use crate::clock::{self, Instant};
 use crate::park::{Core, Limit, Mask, refuse_in_child};

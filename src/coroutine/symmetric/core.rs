@@ -4,6 +4,7 @@
 use super::Switcher;
 use super::transfer::{Member, Transfer, YieldError, YieldErrorKind};
 use crate::arch::{self, Context};
+use crate::coroutine::carried::{self, Baggage};
 use crate::coroutine::{Ground, acquire, drop_quietly};
 use crate::stack::{SizeClass, Stack};
 use std::any::Any;
@@ -50,6 +51,8 @@ pub(super) struct Record<T: 'static> {
     pub(super) body: Cell<Option<Body<T>>>,
     /// From its beginning until its end; main has none of its own.
     stack: Cell<Option<Stack>>,
+    /// What upper layers have on its stack, while it is suspended.
+    baggage: Baggage,
 }
 
 pub(super) type Body<T> = Box<dyn FnOnce(&Switcher<T>, T) -> Transfer<T>>;
@@ -164,6 +167,13 @@ impl<T> Core<T> {
     pub(super) unsafe fn go(&self, news: News, from: &Record<T>, to: &Record<T>) -> News {
         from.progress.set(Progress::Suspended);
         to.progress.set(Progress::Running);
+        // Whoever drives the family has its own where it is.
+        if carried::is_any()
+            && let Some(ground) = from.ground()
+        {
+            from.baggage.pack(ground);
+        }
+        to.baggage.unpack();
         let arg = ptr::without_provenance_mut(news as usize);
         // SAFETY: both executions belong to this OS thread (nothing of a family is `Send`), and the
         // caller says that one runs here and the other is suspended (invariant 53).
@@ -245,6 +255,7 @@ impl<T> Record<T> {
             progress: Cell::new(progress),
             body: Cell::new(None),
             stack: Cell::new(None),
+            baggage: Baggage::new(),
         }
     }
 
@@ -305,6 +316,7 @@ impl<T> Record<T> {
         core.ended.set(record);
         record.progress.set(Progress::Done);
         target.progress.set(Progress::Running);
+        target.baggage.unpack();
         let arg = ptr::without_provenance_mut(news as usize | ENDED);
         // SAFETY: the target is suspended, nothing needs to be dropped, and this is the stack that
         // the record was prepared on.

@@ -3,18 +3,17 @@
 
 mod tally;
 
-use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, Location, RefUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, RefUnwindSafe, catch_unwind};
 use std::thread::Result;
 
 use super::handle::Thread;
 use super::join::Claim;
 use super::spawn::{self, Builder};
-use crate::park::{Cancelled, Core, is_panic};
+use crate::park::{Cancelled, go_on_unwinding, is_panic};
 use crate::scheduler::Tally;
 
 pub(super) use tally::leave;
@@ -261,14 +260,6 @@ impl<T> ScopedJoinHandle<'_, T> {
     #[must_use]
     pub fn thread(&self) -> &Thread {
         self.claim.thread()
-    }
-}
-
-/// Resumes what was caught before the wait.
-fn go_on_unwinding(payload: Box<dyn Any + Send>) -> ! {
-    match Core::current() {
-        Some(core) => core.resume_unwind(payload),
-        None => resume_unwind(payload),
     }
 }
 
