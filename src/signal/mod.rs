@@ -35,6 +35,8 @@
 //! })?;
 //! # Ok::<(), std::io::Error>(())
 //! ```
+//!
+//! `examples/graceful_server.rs` gives requests in flight time to end first.
 
 use std::io;
 
