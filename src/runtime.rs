@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::panic::Location;
 use std::ptr::NonNull;
+use std::time::Duration;
 
 use crate::park::Core;
 use crate::stack::{self, SizeClass};
@@ -15,6 +16,20 @@ use crate::stack::{self, SizeClass};
 /// [`thread::spawn`](crate::thread::spawn) makes further green threads. When `f` returns, those
 /// that remain are cancelled: each unwinds from the call that it is blocked in, and `run` returns
 /// once all have ended.
+///
+/// # The end of a run
+///
+/// A green thread may take its time to stop: it is in a shielded call, waits in a destructor for a
+/// lock that another OS thread holds, or for work that borrows from its stack. `run` waits for it, and
+/// after five seconds, or [`Builder::stop_patience`], says so once on stderr, with what each waits for
+/// and where it was spawned. One that cannot stop, since nothing can end its wait or it catches every
+/// cancel and goes on, is reported and leaked: its stack stays where it is, its destructors never
+/// run, and what it has locked stays locked.
+///
+/// A program that cannot have its green threads unwound, as std does not unwind threads when `main`
+/// returns, ends by [`std::process::exit`] at the end of `f`. There is no setting that leaks what
+/// remains and goes on: something that a leaked stack has lent to another OS thread could go before
+/// it is given back.
 ///
 /// # Panics
 ///
@@ -78,6 +93,7 @@ impl Runtime {
         Builder {
             stack_size: None,
             max_threads: usize::MAX,
+            stop_patience: STOP_PATIENCE,
         }
     }
 
@@ -120,7 +136,11 @@ impl fmt::Debug for Runtime {
 pub struct Builder {
     stack_size: Option<usize>,
     max_threads: usize,
+    stop_patience: Duration,
 }
+
+/// How long the end of a run waits before it says for whom, where its builder does not say.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Builder {
     /// How many bytes of stack a green thread can use where its own builder does not say: at least
@@ -138,6 +158,15 @@ impl Builder {
         self
     }
 
+    /// How long the end of a run waits for the green threads that it has cancelled before it says on
+    /// stderr who has not stopped, what each waits for, and where it was spawned; 5 seconds where
+    /// this is not called. It says so once, and goes on waiting; see [`run`]. `Duration::MAX` keeps
+    /// it silent.
+    pub fn stop_patience(mut self, patience: Duration) -> Self {
+        self.stop_patience = patience;
+        self
+    }
+
     /// Makes the runtime.
     ///
     /// # Errors
@@ -148,6 +177,7 @@ impl Builder {
         let class = SizeClass::for_size(self.stack_size.unwrap_or_else(stack::default_size))?;
         stack::install_overflow_handler()?;
         let core = Core::new(self.max_threads, class)?;
+        core.set_stop_patience(self.stop_patience);
         Ok(Runtime {
             core: NonNull::from(Box::leak(core)),
         })

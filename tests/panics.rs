@@ -2,37 +2,15 @@
 //! and the one report of what nobody joins.
 
 mod alone;
+mod reports;
 
 use std::any::Any;
 use std::panic::{catch_unwind, resume_unwind};
-use std::process::Output;
 
 use alone::{again, alone, alone_as};
 use greenlit::coroutine::Coroutine;
 use greenlit::{run, thread};
-
-/// What the child wrote to stderr, with every number of a green thread as `#N`, and the place of
-/// every line and column of this file as `L:C`.
-fn stderr(child: &Output) -> String {
-    let text = String::from_utf8_lossy(&child.stderr);
-    numbers_after(
-        &numbers_after(&text, "(#", "N"),
-        concat!(file!(), ":"),
-        "L:C",
-    )
-}
-
-/// Puts `sign` in the place of the digits and colons that follow each `mark`.
-fn numbers_after(text: &str, mark: &str, sign: &str) -> String {
-    let mut parts = text.split(mark);
-    let mut result = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part.find(|c: char| !c.is_ascii_digit() && c != ':');
-        let number = part[..end.unwrap_or(part.len())].trim_end_matches(':');
-        result += &format!("{mark}{sign}{}", &part[number.len()..]);
-    }
-    result
-}
+use reports::stderr;
 
 fn named(name: &str) -> thread::Builder {
     thread::Builder::new().name(name.into())
@@ -58,7 +36,7 @@ fn the_hook_names_the_green_thread() {
     });
     let Some(child) = child else { return };
     assert_eq!(
-        stderr(&child),
+        stderr(&child, file!()),
         "
 green thread \"worker\" (#N, spawned at tests/panics.rs:L:C) panicked at tests/panics.rs:L:C:
 out of ideas
@@ -119,8 +97,16 @@ fn the_hook_names_who_drives_a_coroutine() {
     });
     let Some(child) = child else { return };
     let begin = "\ngreen thread \"driver\" (#N, spawned at tests/panics.rs:L:C) panicked at ";
-    assert!(stderr(&child).starts_with(begin), "{}", stderr(&child));
-    assert!(stderr(&child).contains("\ndeep\n"), "{}", stderr(&child));
+    assert!(
+        stderr(&child, file!()).starts_with(begin),
+        "{}",
+        stderr(&child, file!())
+    );
+    assert!(
+        stderr(&child, file!()).contains("\ndeep\n"),
+        "{}",
+        stderr(&child, file!())
+    );
 }
 
 /// Outside a runtime the hook that was there before speaks, and so it does for what a green thread
@@ -138,7 +124,7 @@ fn the_hook_leaves_os_threads_to_the_one_before() {
         assert!(catch_unwind(|| panic!("after")).is_err());
     });
     let Some(child) = child else { return };
-    let text = stderr(&child);
+    let text = stderr(&child, file!());
     let heads: Vec<_> = text.lines().filter(|l| l.contains("panicked")).collect();
     assert_eq!(heads.len(), 4, "{text}");
     let all = heads.iter().all(|head| head.trim().starts_with("thread "));
@@ -158,7 +144,7 @@ fn the_hook_may_be_set_twice() {
     });
     let Some(child) = child else { return };
     assert_eq!(
-        stderr(&child),
+        stderr(&child, file!()),
         "first of all: panicked at tests/panics.rs:L:C:
 outside
 
@@ -186,7 +172,7 @@ fn the_hook_is_silent_for_cancels() {
         });
     });
     if let Some(child) = child {
-        assert_eq!(stderr(&child), "");
+        assert_eq!(stderr(&child, file!()), "");
     }
 }
 
@@ -208,7 +194,7 @@ fn the_hook_writes_the_backtrace_that_is_asked_for() {
     let with = |backtrace: &str| {
         let mut command = again(test);
         let child = alone_as(command.env("RUST_BACKTRACE", backtrace), panic_far_down)?;
-        Some(stderr(&child))
+        Some(stderr(&child, file!()))
     };
     let Some(none) = with("0") else { return };
     assert!(!none.contains("stack backtrace"), "{none}");
@@ -242,7 +228,10 @@ fn the_hook_fits_on_a_small_stack() {
         });
     });
     if let Some(child) = child {
-        assert!(stderr(&child).contains("\na tight place\n"), "{child:?}");
+        assert!(
+            stderr(&child, file!()).contains("\na tight place\n"),
+            "{child:?}"
+        );
     }
 }
 

@@ -12,6 +12,7 @@ use std::thread::panicking;
 use tracing::level_filters::LevelFilter;
 
 use super::numbers::take_numbers;
+use super::stop::Stopping;
 use super::{Cause, Mailbox, fork};
 use crate::arch;
 use crate::reactor::Reactor;
@@ -51,10 +52,8 @@ pub(crate) struct Core {
     pub(super) ending: Cell<bool>,
     /// Jobs that run on other OS threads and will wake somebody here.
     pub(crate) offloaded: Cell<usize>,
-    /// Cancels that were delivered since a thread last ended.
-    pub(super) cancels: Cell<u32>,
-    /// Whether the end of a run found that nothing can wake what is left.
-    pub(super) stuck: Cell<bool>,
+    /// What the end of a run knows of those who have not ended.
+    pub(super) stopping: Stopping,
     /// Whether a run left threads behind that would not stop: then the core is never freed.
     pub(crate) leaked: Cell<bool>,
     /// How often an `Unparker` reached this runtime, whether somebody was parked or not.
@@ -101,8 +100,7 @@ impl Core {
             main: Cell::new(ptr::null()),
             ending: Cell::new(false),
             offloaded: Cell::new(0),
-            cancels: Cell::new(0),
-            stuck: Cell::new(false),
+            stopping: Stopping::new(),
             leaked: Cell::new(false),
             unparks: Cell::new(0),
             warned: Cell::new(false),
@@ -368,7 +366,7 @@ impl Core {
         }
         record.drop_regions();
         record.state.set(State::Done);
-        self.cancels.set(0);
+        self.stopping.cancels.set(0);
         self.live.set(self.live.get() - 1);
         if self.ending.get() && self.live.get() == 1 {
             self.unpark(self.main.get());

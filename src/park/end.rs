@@ -1,5 +1,4 @@
-//! The beginning and the end of a run: the main green thread, the cancel of what remains, and the
-//! deadlock report.
+//! The beginning and the end of a run: the main green thread, and the deadlock report.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -9,14 +8,11 @@ use std::sync::atomic::{Ordering, fence};
 
 use tracing::{Level, event};
 
-use super::{Canceller, Cause, Core, Limit, Mask, fork};
+use super::{Canceller, Core, fork};
 use crate::arch;
 use crate::scheduler::record::flag;
 use crate::scheduler::{Reason, Record, State, Wakers};
 use crate::stack;
-
-/// Cancels that the end of a run delivers without any thread's ending, before it gives up.
-const MOST_CANCELS: u32 = 10_000;
 
 impl Core {
     /// Runs `f` as the main green thread, on this stack, and then ends what remains.
@@ -37,7 +33,6 @@ impl Core {
         let main = self.record(Some(Arc::from("main")), called_at, 1);
         self.main.set(main);
         self.ending.set(false);
-        self.stuck.set(false);
         // SAFETY: invariant 42: the record is new, and is removed below before it is released.
         unsafe { self.run_queue.push(main) };
         Self::set_current(self);
@@ -53,7 +48,7 @@ impl Core {
             self.leaked.set(true);
             fork::left_run();
         } else {
-            self.end(main);
+            self.stop_the_rest(main);
             Self::set_current(std::ptr::null());
             // SAFETY: the main thread is the only one left, and runs.
             unsafe { self.run_queue.remove(main) };
@@ -70,76 +65,11 @@ impl Core {
         }
     }
 
-    /// Cancels all green threads but the main one, and waits until each has unwound and ended.
-    fn end(&self, main: &Record) {
-        self.ending.set(true);
-        main.clear(flag::CANCELLED | flag::DEADLOCKED);
-        while self.live.get() > 1 {
-            let before = self.live.get();
-            if cfg!(panic = "abort") {
-                return self.leak(main);
-            }
-            self.arena.for_each_live(|record| {
-                if !std::ptr::eq(record, main) {
-                    self.cancel_thread(record, Cause::END_OF_RUN);
-                }
-            });
-            self.stuck.set(false);
-            let reason = Reason::new("ending the run");
-            self.park(&reason, Limit::None, Mask::Yes, || {
-                self.live.get() == 1 || self.stuck.get()
-            });
-            // Some put off their cancel while another unwound: once more, unless nobody ended.
-            if self.stuck.get() && self.live.get() == before {
-                return self.leak(main);
-            }
-        }
-    }
-
-    /// Counts a cancel that unwinds a thread. One that catches each and goes on would hold up the
-    /// end of the run for ever: past a bound it counts as one that will not stop.
-    pub(super) fn count_cancel(&self) {
-        self.cancels.set(self.cancels.get().saturating_add(1));
-        if self.ending.get() && self.cancels.get() > MOST_CANCELS {
-            self.stuck.set(true);
-            self.unpark(self.main.get());
-            self.yield_plain();
-        }
-    }
-
-    /// Gives up on threads that would not stop. Their stacks stay mapped for ever, since something
-    /// may still borrow from them; their records say that they have ended, so nothing wakes them.
-    #[cold]
-    fn leak(&self, main: &Record) {
-        let count = self.live.get() - 1;
-        let mut report = format!(
-            "greenlit: the run has ended, but {count} of its green threads would not stop\n"
-        );
-        self.describe_parked(&mut report, None);
-        if !cfg!(panic = "abort") {
-            let _ = io::stderr().write_all(report.as_bytes());
-        }
-        self.arena.for_each_live(|record| {
-            if std::ptr::eq(record, main) {
-                return;
-            }
-            if let Some(reason) = record.reason() {
-                reason.abandon();
-            }
-            if record.state.get() == State::Ready {
-                // SAFETY: ready threads are in the ring.
-                unsafe { self.run_queue.remove(record) };
-            }
-            record.state.set(State::Done);
-        });
-        // The queues that they wait in point at their stacks, and the timers too.
-        self.leaked.set(true);
-    }
-
     /// Nothing can run, and the reactor waits for nothing: is there anybody who could end a wait?
     #[cold]
     pub(super) fn look_for_deadlock(&self) {
-        let mut certain = Canceller::is_nobody();
+        // At the end of a run all are cancelled already.
+        let mut certain = self.ending.get() || Canceller::is_nobody();
         self.arena.for_each_live(|record| {
             // Nobody can unpark a thread that no handle was made for, or that alone holds its
             // handle.
@@ -168,7 +98,7 @@ impl Core {
         // SAFETY: there is a main thread as long as anything parks, and its record lives.
         let main = unsafe { &*self.main.get() };
         if certain && self.ending.get() {
-            self.stuck.set(true);
+            self.stopping.is_stuck.set(true);
             self.unpark(main);
         } else if certain {
             main.set(flag::DEADLOCKED);

@@ -7,6 +7,7 @@ mod numbers;
 mod door;
 mod turn;
 mod end;
+mod stop;
 mod locals;
 mod unclaimed;
 mod mailbox;

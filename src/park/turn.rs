@@ -51,7 +51,7 @@ impl Core {
     pub(super) fn idle(&self) -> *const Record {
         let mut patience = PATIENCE;
         loop {
-            let awaits_nothing = self.timers.is_empty()
+            let awaits_nothing = self.awaits_no_timer()
                 && self.reactor.waiting.get() == 0
                 && self.offloaded.get() == 0;
             // Another OS thread may be about to unpark somebody, again and again: to look at all
@@ -87,7 +87,10 @@ impl Core {
         let timeout = match self.timers.next_deadline() {
             Some(deadline) if at_most != Timeout::Zero => match deadline.saturating_sub(now) {
                 0 => Timeout::Zero,
-                left => Timeout::Nanos(left),
+                left => match at_most {
+                    Timeout::Nanos(most) => Timeout::Nanos(left.min(most)),
+                    _ => Timeout::Nanos(left),
+                },
             },
             _ => at_most,
         };

@@ -94,6 +94,12 @@ impl Timers {
         self.first_unstamped.get().is_null() && unsafe { (*self.heap.get()).is_empty() }
     }
 
+    /// Whether one timer is set and no more, for a point in time.
+    pub(crate) fn has_one(&self) -> bool {
+        // SAFETY: invariant 44: as in `is_empty`.
+        self.first_unstamped.get().is_null() && unsafe { (*self.heap.get()).len() == 1 }
+    }
+
     fn next_sequence(&self) -> u64 {
         let sequence = self.sequence.get();
         self.sequence.set(sequence + 1);

@@ -1,0 +1,160 @@
+//! What remains when the main closure has returned: it is cancelled and waited for. What does not
+//! stop is reported, and what cannot stop is leaked.
+
+use std::cell::Cell;
+use std::fmt::{Display, Write as _};
+use std::io::{self, Write as _};
+use std::ptr;
+use std::time::Duration;
+
+use super::{Cause, Core, Limit, Mask, Outcome};
+use crate::clock;
+use crate::scheduler::record::flag;
+use crate::scheduler::{Reason, Record, State};
+
+/// Cancels that the end of a run delivers without any thread's ending, before it gives up: so many,
+/// and some for each thread.
+const MOST_CANCELS: u32 = 10_000;
+const CANCELS_EACH: usize = 4;
+
+/// What the end of a run knows of those who have not ended.
+pub(super) struct Stopping {
+    /// For how long it waits before it speaks of them.
+    patience: Cell<Duration>,
+    /// Whether the timer for that is set: the main thread's, which can wake nobody else.
+    is_timed: Cell<bool>,
+    /// Cancels that were delivered since a thread last ended.
+    pub(super) cancels: Cell<u32>,
+    /// Whether it was found that nothing can wake them.
+    pub(super) is_stuck: Cell<bool>,
+}
+
+impl Stopping {
+    pub(super) fn new() -> Self {
+        Self {
+            patience: Cell::new(Duration::MAX),
+            is_timed: Cell::new(false),
+            cancels: Cell::new(0),
+            is_stuck: Cell::new(false),
+        }
+    }
+}
+
+impl Core {
+    /// Sets for how long the end of a run waits before it speaks of those for whom it does.
+    pub(crate) fn set_stop_patience(&self, patience: Duration) {
+        self.stopping.patience.set(patience);
+    }
+
+    /// Cancels all green threads but the main one, and waits until each has unwound and ended.
+    pub(super) fn stop_the_rest(&self, main: &Record) {
+        self.ending.set(true);
+        main.clear(flag::CANCELLED | flag::DEADLOCKED);
+        if self.live.get() == 1 {
+            return;
+        }
+        let patience = clock::length(self.stopping.patience.get());
+        let mut limit = Limit::At(clock::now().saturating_add(patience));
+        while self.live.get() > 1 {
+            let before = self.live.get();
+            if cfg!(panic = "abort") {
+                return self.leak(main);
+            }
+            self.arena.for_each_live(|record| {
+                if !ptr::eq(record, main) {
+                    self.cancel_thread(record, Cause::END_OF_RUN);
+                }
+            });
+            self.stopping.is_stuck.set(false);
+            if self.wait_for_the_rest(limit) == Outcome::TimedOut {
+                limit = Limit::None;
+                self.report_the_rest(format_args!(
+                    "the run has ended, and {} of its green threads have not stopped after {:?}; it \
+                     goes on waiting for them",
+                    self.live.get() - 1,
+                    self.stopping.patience.get()
+                ));
+                continue;
+            }
+            // Some put off their cancel while another unwound: once more, unless nobody ended.
+            if self.stopping.is_stuck.get() && self.live.get() == before {
+                return self.leak(main);
+            }
+        }
+    }
+
+    /// Waits until they have ended, or cannot, or the limit has passed.
+    fn wait_for_the_rest(&self, limit: Limit) -> Outcome {
+        let reason = Reason::new("ending the run");
+        self.stopping.is_timed.set(limit != Limit::None);
+        let outcome = self.park(&reason, limit, Mask::Yes, || {
+            self.live.get() == 1 || self.stopping.is_stuck.get()
+        });
+        self.stopping.is_timed.set(false);
+        outcome
+    }
+
+    /// Whether no timer will wake any green thread; at the end of a run its own does not count.
+    pub(super) fn awaits_no_timer(&self) -> bool {
+        self.timers.is_empty() || self.stopping.is_timed.get() && self.timers.has_one()
+    }
+
+    /// Counts a cancel that unwinds a thread. One that catches each and goes on would hold up the
+    /// end of the run for ever: past a bound it counts as one that will not stop.
+    pub(super) fn count_cancel(&self) {
+        let cancels = self.stopping.cancels.get().saturating_add(1);
+        self.stopping.cancels.set(cancels);
+        if self.ending.get() && cancels > MOST_CANCELS {
+            let each = self.live.get().saturating_mul(CANCELS_EACH);
+            if cancels as usize > each {
+                self.stopping.is_stuck.set(true);
+                self.unpark(self.main.get());
+                self.yield_plain();
+            }
+        }
+    }
+
+    /// Gives up on threads that would not stop. Their stacks stay mapped for ever, since something
+    /// may still borrow from them; their records say that they have ended, so nothing wakes them.
+    #[cold]
+    fn leak(&self, main: &Record) {
+        let count = self.live.get() - 1;
+        if !cfg!(panic = "abort") {
+            self.report_the_rest(format_args!(
+                "the run has ended, but {count} of its green threads would not stop"
+            ));
+        }
+        self.arena.for_each_live(|record| {
+            if ptr::eq(record, main) {
+                return;
+            }
+            if let Some(reason) = record.reason() {
+                reason.abandon();
+            }
+            if record.state.get() == State::Ready {
+                // SAFETY: ready threads are in the ring.
+                unsafe { self.run_queue.remove(record) };
+            }
+            record.state.set(State::Done);
+        });
+        // The queues that they wait in point at their stacks, and the timers too.
+        self.leaked.set(true);
+    }
+
+    /// Says `what` on stderr, and then of each green thread that has not ended who it is, where it
+    /// was spawned, and what it waits for.
+    #[cold]
+    fn report_the_rest(&self, what: impl Display) {
+        let mut report = format!("greenlit: {what}\n");
+        self.arena.for_each_live(|record| {
+            // Writing to a string does not fail.
+            let _ = match record.reason() {
+                _ if ptr::eq(record, self.main.get()) => Ok(()),
+                Some(reason) => writeln!(report, "  {record}: {reason}"),
+                None => writeln!(report, "  {record}: ready to run"),
+            };
+        });
+        // A closed stderr is no reason to end the process.
+        let _ = io::stderr().write_all(report.as_bytes());
+    }
+}
