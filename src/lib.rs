@@ -65,9 +65,12 @@ mod select;
     reason = "a runtime that could not stop its threads is not freed"
 )]
 mod runtime;
-// Compiles the programs of the guide.
+// Compiles the programs of the guides, and runs those that end.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/PORTING.md")]
 mod porting {}
+#[cfg(doctest)]
+#[doc = include_str!("../docs/CANCELLATION.md")]
+mod cancellation {}
 
 pub use runtime::{Builder, Runtime, run};
