@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 use std::time::Duration;
 
+use super::planted_bug::LOCK_IS_LOST;
 use super::poisoning::{Entered, Poison};
 use super::spin_lock::SpinLock;
 use super::waiters::{How, Waiters};
@@ -314,7 +315,12 @@ impl RawMutex {
                 .queue
                 .wait(caller, queue, |queue| queue, (), how, give_back)
             {
-                Outcome::Woken => return true,
+                Outcome::Woken => {
+                    if LOCK_IS_LOST {
+                        let _ = caller.check_cancel();
+                    }
+                    return true;
+                }
                 Outcome::TimedOut => return false,
                 Outcome::Cancelled if limit != Limit::None => return false,
                 // It unwinds already: locks park all the same.

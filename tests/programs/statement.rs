@@ -1,0 +1,152 @@
+//! Programs as trees of statements, which can be printed, and cut smaller.
+
+use std::fmt;
+use std::rc::Rc;
+
+/// How long a call may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Time {
+    /// Until it can be done, or is cancelled.
+    Never,
+    /// Not at all: the `try_` form.
+    Try,
+    /// With a limit that has passed already.
+    Zero,
+    /// For a few microseconds.
+    Soon,
+}
+
+/// What becomes of a green thread that was spawned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Its handle is dropped.
+    Detach,
+    /// It is joined.
+    Join,
+    /// It is waited for by a select, while others may cancel it.
+    Select,
+    /// Its handle is dropped, which cancels it, after the second body.
+    Abort,
+}
+
+/// The arms of a select: which there are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arms {
+    pub(crate) first: usize,
+    pub(crate) second: Option<usize>,
+    pub(crate) send: Option<usize>,
+    pub(crate) readable: Option<usize>,
+    pub(crate) timer: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Act {
+    Yield,
+    Sleep(Time),
+    /// Runs the body with a mutex held.
+    Lock(usize, Time),
+    ReadLock(Time),
+    WriteLock(Time),
+    Acquire(usize, Time),
+    /// Waits for the condition that there is something, and takes it.
+    Take(Time),
+    /// Adds something, and notifies one or all.
+    Give(bool),
+    SetEvent,
+    ClearEvent,
+    WaitEvent(Time),
+    Send(usize, Time),
+    Receive(usize, Time),
+    Select(Arms, Time),
+    /// Spawns a green thread that runs the body, then answers; waits for the answer.
+    Ask(Time),
+    /// One thread of a scope sends so many items to another, which takes so many.
+    Flow {
+        bound: Option<usize>,
+        items: usize,
+        wanted: usize,
+    },
+    WriteStream(usize),
+    ReadStream(usize),
+    Spawn(Then),
+    /// `thread::scope`: the last body is its own, the others are its threads'.
+    Threads,
+    /// Runs the body, catches what unwinds it, and goes on.
+    Catch,
+    /// Runs the second body, and the first in a destructor after it.
+    Defer,
+    Repeat(usize),
+}
+
+pub(crate) type Body = Rc<Vec<Statement>>;
+
+#[derive(Clone)]
+pub(crate) struct Statement {
+    pub(crate) act: Act,
+    pub(crate) bodies: Vec<Body>,
+}
+
+/// A whole program: what its first green thread does.
+#[derive(Clone)]
+pub(crate) struct Program(pub(crate) Body);
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print(&self.0, 1, f)
+    }
+}
+
+fn print(body: &Body, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let margin = "  ".repeat(depth);
+    for statement in body.iter() {
+        writeln!(f, "{margin}{:?}", statement.act)?;
+        for (index, body) in statement.bodies.iter().enumerate() {
+            if index > 0 {
+                writeln!(f, "{margin}--")?;
+            }
+            print(body, depth + 1, f)?;
+        }
+    }
+    Ok(())
+}
+
+impl Program {
+    /// How many statements there are.
+    pub(crate) fn len(&self) -> usize {
+        count(&self.0)
+    }
+
+    /// The program without its statement number `place`, or, if `keep` says so, with the bodies of
+    /// that statement in its place.
+    pub(crate) fn without(&self, place: usize, keep: bool) -> Self {
+        let mut left = place;
+        Self(cut(&self.0, &mut left, keep))
+    }
+}
+
+fn count(body: &Body) -> usize {
+    let inner = |statement: &Statement| statement.bodies.iter().map(count).sum::<usize>();
+    body.iter().map(|statement| 1 + inner(statement)).sum()
+}
+
+/// Counts `left` down over the statements, in the order in which they are printed.
+fn cut(body: &Body, left: &mut usize, keep: bool) -> Body {
+    let mut result = Vec::new();
+    for statement in body.iter() {
+        let here = *left == 0;
+        *left = left.wrapping_sub(1);
+        if here {
+            let inner = statement.bodies.iter().flat_map(|body| body.iter());
+            result.extend(inner.filter(|_| keep).cloned());
+            // What follows is not counted any more.
+            *left = usize::MAX;
+            continue;
+        }
+        let bodies = statement.bodies.iter();
+        result.push(Statement {
+            act: statement.act,
+            bodies: bodies.map(|body| cut(body, left, keep)).collect(),
+        });
+    }
+    Rc::new(result)
+}

@@ -1,0 +1,394 @@
+//! The things that a program's green threads share: locks, channels, streams; and what must hold for
+//! them when nobody moves, and at the end.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+
+use greenlit::io::{PipeReader, PipeWriter, ReadyArm, pipe, readable};
+use greenlit::os::unix::net::UnixStream;
+use greenlit::sync::{Condvar, Event, Mutex, RwLock, Semaphore};
+use greenlit::thread::{self, JoinHandle};
+use nix::sys::socket::{setsockopt, sockopt};
+
+use super::channel::Channel;
+use super::generate::{CHANNELS, MUTEXES, PERMITS, STREAMS};
+use super::ledger::{Ledger, Plan, Statistics, Token};
+use super::region::Region;
+
+/// What threads wait for, and how many do, of each of its two kinds of waiters.
+pub(crate) struct Shared<T> {
+    pub(crate) thing: T,
+    pub(crate) waiting: [Cell<usize>; 2],
+}
+
+impl<T> Shared<T> {
+    fn new(thing: T) -> Self {
+        Self {
+            thing,
+            waiting: [const { Cell::new(0) }; 2],
+        }
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) ledger: Rc<Ledger>,
+    pub(crate) statistics: Rc<RefCell<Statistics>>,
+    /// Each with the number of its holder.
+    pub(crate) mutexes: [Shared<Mutex<Option<usize>>>; MUTEXES],
+    /// How many readers there are; -1 for a writer.
+    pub(crate) rwlock: Shared<RwLock<Cell<isize>>>,
+    pub(crate) semaphore: Shared<Semaphore>,
+    pub(crate) permits_in_use: Cell<isize>,
+    /// How many things there are to take.
+    pub(crate) store: Shared<Mutex<usize>>,
+    pub(crate) filled: Condvar,
+    pub(crate) event: Shared<Event>,
+    pub(crate) channels: [Shared<Channel>; CHANNELS],
+    streams: [OnceCell<Shared<Stream>>; STREAMS],
+
+    pub(crate) plan: RefCell<Plan>,
+    victims: RefCell<Vec<(usize, Victim, Rc<Region>)>>,
+    next_victim: Cell<usize>,
+    /// How many suspension points have passed.
+    pub(crate) points: Cell<usize>,
+    /// Threads that have not ended.
+    pub(crate) live: Cell<usize>,
+    pub(crate) spawned: Cell<usize>,
+    /// Threads in the middle of an unwinding.
+    pub(crate) unwinding: Cell<usize>,
+    /// Threads in a wait with a limit.
+    pub(crate) timed: Cell<usize>,
+    /// Whether the run is over, and everything that is left is cancelled.
+    pub(crate) ending: Cell<bool>,
+}
+
+/// Whom a cancel may hit.
+#[derive(Clone)]
+pub(crate) enum Victim {
+    Thread(Rc<JoinHandle<Token>>),
+}
+
+/// Bytes that go through a file descriptor.
+pub(crate) struct Stream {
+    ends: Ends,
+    /// How many bytes were written and read, and their sums.
+    pub(crate) written: Cell<(usize, u64)>,
+    pub(crate) read: Cell<(usize, u64)>,
+}
+
+enum Ends {
+    Socket(UnixStream, UnixStream),
+    Pipe(PipeReader, PipeWriter),
+}
+
+impl World {
+    pub(crate) fn new(ledger: Rc<Ledger>, statistics: Rc<RefCell<Statistics>>, plan: Plan) -> Self {
+        Self {
+            ledger,
+            statistics,
+            mutexes: [const { None }; MUTEXES].map(|none| Shared::new(Mutex::new(none))),
+            rwlock: Shared::new(RwLock::new(Cell::new(0))),
+            semaphore: Shared::new(Semaphore::new(PERMITS)),
+            permits_in_use: Cell::new(0),
+            store: Shared::new(Mutex::new(0)),
+            filled: Condvar::new(),
+            event: Shared::new(Event::new()),
+            channels: Channel::all().map(Shared::new),
+            streams: [const { OnceCell::new() }; STREAMS],
+            plan: RefCell::new(plan),
+            victims: RefCell::new(Vec::new()),
+            next_victim: Cell::new(0),
+            points: Cell::new(0),
+            live: Cell::new(0),
+            spawned: Cell::new(0),
+            unwinding: Cell::new(0),
+            timed: Cell::new(0),
+            ending: Cell::new(false),
+        }
+    }
+
+    pub(crate) fn fault(&self, what: impl Into<String>) {
+        self.ledger.fault(what);
+    }
+
+    pub(crate) fn stream(&self, index: usize) -> &Shared<Stream> {
+        self.streams[index].get_or_init(|| Shared::new(Stream::new(index)))
+    }
+
+    /// Makes known whom a cancel may hit; returns its number.
+    pub(crate) fn register(&self, victim: Victim, region: Rc<Region>) -> usize {
+        let number = self.next_victim.get();
+        self.next_victim.set(number + 1);
+        self.victims.borrow_mut().push((number, victim, region));
+        number
+    }
+
+    pub(crate) fn deregister(&self, number: usize) {
+        let mut victims = self.victims.borrow_mut();
+        let place = victims.iter().position(|(other, ..)| *other == number);
+        let victim = place.map(|place| victims.remove(place));
+        drop(victims);
+        drop(victim);
+    }
+
+    pub(crate) fn forget_victims(&self) {
+        let victims = self.victims.take();
+        drop(victims);
+    }
+
+    /// A suspension point: here the plan may cancel somebody.
+    pub(crate) fn point(&self) {
+        let point = self.points.get();
+        self.points.set(point + 1);
+        let victim = match &mut *self.plan.borrow_mut() {
+            Plan::Random { random, one_in } => {
+                let hits = random.one_in(*one_in);
+                hits.then(|| random.number() as usize >> 1)
+            }
+            Plan::At { point: at, victim } if point == *at => Some(*victim),
+            _ => None,
+        };
+        if let Some(victim) = victim {
+            self.cancel(victim);
+        }
+    }
+
+    /// Cancels one of those there are.
+    pub(crate) fn cancel(&self, victim: usize) {
+        let victims = self.victims.borrow();
+        if victims.is_empty() {
+            return;
+        }
+        let (_, victim, region) = &victims[victim % victims.len()];
+        let (victim, region) = (victim.clone(), region.clone());
+        drop(victims);
+        self.statistics.borrow_mut().cancels += 1;
+        region.cancelled.set(true);
+        match &victim {
+            Victim::Thread(handle) => handle.cancel("by chance"),
+        }
+    }
+
+    /// Nobody moves: nobody may wait for what is there.
+    pub(crate) fn check_quiet(&self) {
+        for (index, mutex) in self.mutexes.iter().enumerate() {
+            if mutex.waiting[0].get() > 0 && mutex.thing.try_lock().is_ok() {
+                self.fault(format!("mutex {index} is free, and waited for"));
+            }
+        }
+        let [readers, writers] = &self.rwlock.waiting;
+        if readers.get() + writers.get() > 0 && self.rwlock.thing.try_write().is_ok() {
+            self.fault("the rwlock is free, and waited for");
+        }
+        if self.semaphore.waiting[0].get() > 0
+            && self.semaphore.thing.available_permits() == PERMITS
+        {
+            self.fault("all permits are there, and waited for");
+        }
+        let filled = self.store.thing.try_lock().is_ok_and(|store| *store > 0);
+        if self.store.waiting[0].get() > 0 && filled {
+            self.fault("there is something to take, and somebody waits for it");
+        }
+        if self.event.waiting[0].get() > 0 && self.event.thing.is_set() {
+            self.fault("the event is set, and waited for");
+        }
+        for (index, channel) in self.channels.iter().enumerate() {
+            let [senders, receivers] = &channel.waiting;
+            if receivers.get() > 0 && senders.get() > 0 {
+                self.fault(format!(
+                    "channel {index} has senders and receivers that wait"
+                ));
+            }
+            if senders.get() > 0 && channel.thing.has_room() {
+                self.fault(format!("channel {index} has room, and a sender waits"));
+            }
+            if receivers.get() > 0
+                && let Some(item) = channel.thing.try_receive()
+            {
+                item.received();
+                self.fault(format!("channel {index} has an item, and a receiver waits"));
+            }
+        }
+        for stream in self.streams.iter().filter_map(OnceCell::get) {
+            let [writers, readers] = &stream.waiting;
+            let left = stream.thing.left();
+            if readers.get() > 0 && left > 0 || writers.get() > 0 && left == 0 {
+                self.fault(format!(
+                    "{left} bytes are in a stream, {} readers and {} writers wait",
+                    readers.get(),
+                    writers.get()
+                ));
+            }
+        }
+    }
+
+    /// After the run, in another one: everything is as new, and serves.
+    pub(crate) fn check_use(self: &Rc<Self>) {
+        for (index, mutex) in self.mutexes.iter().enumerate() {
+            let Ok(held) = mutex.thing.try_lock() else {
+                self.fault(format!("mutex {index} is not free at the end"));
+                continue;
+            };
+            if let Some(holder) = *held {
+                self.fault(format!("mutex {index} is free, but {holder} is inside"));
+            }
+            self.serves("a mutex", held, move |world| {
+                drop(world.mutexes[index].thing.lock());
+            });
+        }
+        match self.rwlock.thing.try_write() {
+            Ok(held) => self.serves("the rwlock", held, |world| drop(world.rwlock.thing.read())),
+            Err(_) => self.fault("the rwlock is not free at the end"),
+        }
+        match self.semaphore.thing.try_acquire_many(PERMITS) {
+            Some(held) => self.serves("the semaphore", held, |world| {
+                drop(world.semaphore.thing.acquire());
+            }),
+            None => self.fault("not all permits are there at the end"),
+        }
+        match self.store.thing.try_lock() {
+            Ok(mut store) => *store = 0,
+            Err(_) => self.fault("the store's mutex is not free at the end"),
+        }
+        self.serves("the condition", Gives(self), |world| {
+            let store = world.store.thing.lock().expect("not poisoned");
+            drop(world.filled.wait_while(store, |store| *store == 0));
+        });
+        self.event.thing.clear();
+        self.serves("the event", Sets(self), |world| world.event.thing.wait());
+        for (index, channel) in self.channels.iter().enumerate() {
+            while let Some(item) = channel.thing.try_receive() {
+                item.received();
+            }
+            self.serves("a channel", Sends(self, index), move |world| {
+                match world.channels[index].thing.receive() {
+                    Some(item) => item.received(),
+                    None => world.fault("a channel that has both its ends is closed"),
+                }
+            });
+            channel.thing.check_bound(&self.ledger);
+        }
+        for stream in self.streams.iter().filter_map(OnceCell::get) {
+            stream.thing.check_rest(&self.ledger);
+        }
+    }
+
+    /// A thread waits for something, which comes when `held` is dropped.
+    fn serves<T>(self: &Rc<Self>, what: &str, held: T, waits: impl FnOnce(&Self) + 'static) {
+        let world = self.clone();
+        let waiter = thread::spawn(move || waits(&world));
+        thread::yield_now();
+        if waiter.is_finished() {
+            self.fault(format!("{what} does not make anybody wait"));
+        }
+        drop(held);
+        for _ in 0..4 {
+            thread::yield_now();
+        }
+        if !waiter.is_finished() {
+            self.fault(format!("{what} does not let the next one go"));
+        }
+    }
+}
+
+struct Gives<'a>(&'a World);
+struct Sets<'a>(&'a World);
+struct Sends<'a>(&'a World, usize);
+
+impl Drop for Gives<'_> {
+    fn drop(&mut self) {
+        *self.0.store.thing.lock().expect("not poisoned") = 1;
+        self.0.filled.notify_one();
+    }
+}
+
+impl Drop for Sets<'_> {
+    fn drop(&mut self) {
+        self.0.event.thing.set();
+    }
+}
+
+impl Drop for Sends<'_> {
+    fn drop(&mut self) {
+        let item = self.0.ledger.item(None);
+        let number = item.number();
+        match self.0.channels[self.1].thing.try_send(item) {
+            Ok(()) => self.0.ledger.sent(number),
+            Err(item) => {
+                item.came_back();
+                self.0.fault("a channel takes no item for one who waits");
+            }
+        }
+    }
+}
+
+impl Stream {
+    fn new(index: usize) -> Self {
+        // Little room, so that writers wait.
+        let ends = if index == 0 {
+            let (near, far) = UnixStream::pair().expect("a socket pair");
+            setsockopt(&near, sockopt::SndBuf, &4096).expect("a small buffer");
+            Ends::Socket(near, far)
+        } else {
+            let (reader, writer) = pipe().expect("a pipe");
+            Ends::Pipe(reader, writer)
+        };
+        Self {
+            ends,
+            written: Cell::new((0, 0)),
+            read: Cell::new((0, 0)),
+        }
+    }
+
+    fn left(&self) -> usize {
+        self.written.get().0 - self.read.get().0
+    }
+
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let count = match &self.ends {
+            Ends::Socket(near, _) => { near }.write(bytes)?,
+            Ends::Pipe(_, writer) => { writer }.write(bytes)?,
+        };
+        add(&self.written, &bytes[..count]);
+        Ok(count)
+    }
+
+    pub(crate) fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = match &self.ends {
+            Ends::Socket(_, far) => { far }.read(bytes)?,
+            Ends::Pipe(reader, _) => { reader }.read(bytes)?,
+        };
+        add(&self.read, &bytes[..count]);
+        Ok(count)
+    }
+
+    pub(crate) fn readable(&self) -> ReadyArm<'_> {
+        match &self.ends {
+            Ends::Socket(_, far) => readable(far),
+            Ends::Pipe(reader, _) => readable(reader),
+        }
+    }
+
+    /// What was written and not read is there, and nothing else.
+    fn check_rest(&self, ledger: &Ledger) {
+        let mut bytes = [0; 512];
+        while self.left() > 0 {
+            match self.read(&mut bytes) {
+                Ok(count) if count > 0 => {}
+                other => {
+                    return ledger.fault(format!("{} bytes are missing: {other:?}", self.left()));
+                }
+            }
+        }
+        if self.written.get() != self.read.get() {
+            ledger.fault("other bytes were read than were written");
+        }
+    }
+}
+
+fn add(sum: &Cell<(usize, u64)>, bytes: &[u8]) {
+    let (count, total) = sum.get();
+    let more: u64 = bytes.iter().copied().map(u64::from).sum();
+    sum.set((count + bytes.len(), total + more));
+}
