@@ -22,10 +22,36 @@ fn epoch() -> std::time::Instant {
     })
 }
 
+/// What the system's clock says at the epoch, modulo 2^64 nanoseconds: the epoch may lie before the
+/// system's start.
+#[inline]
+fn at_epoch() -> u64 {
+    static AT_EPOCH: OnceLock<u64> = OnceLock::new();
+    *AT_EPOCH.get_or_init(|| {
+        // Read in this order the difference is too large if anything, and `now` behind: by the time
+        // between two readings, and never ahead.
+        let since_epoch = nanos(std::time::Instant::now());
+        read(ClockId::CLOCK_MONOTONIC).wrapping_sub(since_epoch)
+    })
+}
+
+/// What the system says, in nanoseconds. Both clocks are there since Linux 2.6.32.
+#[inline]
+fn read(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock).expect("a clock that the system has");
+    time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
+}
+
 /// Nanoseconds since the epoch; a reading takes about 20 ns.
 #[inline]
 pub(crate) fn now() -> u64 {
-    nanos(std::time::Instant::now())
+    read(ClockId::CLOCK_MONOTONIC).wrapping_sub(at_epoch())
+}
+
+/// Nanoseconds since the epoch, by a clock that is behind, and never ahead.
+#[inline]
+fn coarse() -> u64 {
+    read(ClockId::CLOCK_MONOTONIC_COARSE).wrapping_sub(at_epoch())
 }
 
 /// Whether `deadline` has passed. Where it is not near, a reading of the coarse clock tells, which
@@ -39,26 +65,6 @@ pub(crate) fn has_passed(deadline: u64) -> bool {
 /// More than the coarse clock is behind: it is set at each tick of the kernel, of which there are a
 /// hundred a second at the least.
 const COARSE_STEP: u64 = 20_000_000;
-
-/// Nanoseconds since the epoch, by a clock that is behind, and never ahead.
-#[inline]
-fn coarse() -> u64 {
-    /// The system's reading at the epoch, modulo 2^64: the epoch may lie before the system's start.
-    static AT_EPOCH: OnceLock<u64> = OnceLock::new();
-    let at_epoch = AT_EPOCH.get_or_init(|| {
-        // Read in this order, the difference is never too small.
-        let since_epoch = now();
-        read(ClockId::CLOCK_MONOTONIC).wrapping_sub(since_epoch)
-    });
-    read(ClockId::CLOCK_MONOTONIC_COARSE).wrapping_sub(*at_epoch)
-}
-
-/// What the system says, in nanoseconds. Both clocks are there since Linux 2.6.32.
-#[inline]
-fn read(clock: ClockId) -> u64 {
-    let time = clock_gettime(clock).expect("a clock that the system has");
-    time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
-}
 
 /// An instant as nanoseconds since the epoch: 0 for what lies before it, `u64::MAX` (584 years) for
 /// what cannot be counted.

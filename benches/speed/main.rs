@@ -22,6 +22,7 @@ mod arch;
 mod switch;
 #[expect(unsafe_code, reason = "context switches are assembly")]
 mod floor;
+mod cancel;
 mod coroutine;
 mod measure;
 mod thread;
@@ -84,6 +85,15 @@ static CASES: &[Case] = &[
         "timer/set+cancel, with park+unpark, 10000 others set",
         |m| time::set_and_cancel(m, 10_000),
     ),
+    Case("ready/reading the clock", cancel::read_the_clock),
+    Case("ready/lock+unlock", cancel::lock),
+    Case(
+        "ready/lock+unlock in a timeout",
+        cancel::timeout_around_a_lock,
+    ),
+    Case("ready/lock+unlock in a scope", cancel::scope_around_a_lock),
+    Case("ready/send+recv", cancel::recv),
+    Case("ready/send+recv_timeout", cancel::recv_timeout),
 ];
 
 fn main() {

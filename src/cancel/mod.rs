@@ -48,7 +48,7 @@ pub use handle::Handle;
 pub use scope::Scope;
 
 use crate::clock::Instant;
-use crate::park::{self, Cause, Core, Kind, Region, Stop};
+use crate::park::{self, Cause, Core, Kind, Region};
 
 /// Runs `f`; cancels and deadlines from outside it wait until it has ended, and come with the first
 /// blocking call after it. Scopes and timeouts inside it work as ever.
@@ -138,8 +138,7 @@ pub fn no_unwind<R>(f: impl FnOnce() -> R) -> R {
 #[inline]
 pub fn checkpoint() {
     if let Some(core) = Core::current() {
-        let _ = core.check_cancel();
-        core.spend();
+        core.checkpoint();
     }
 }
 
@@ -202,16 +201,9 @@ pub fn current_deadline() -> Option<Instant> {
     Instant::from_nanos(core.running().nearest_deadline())
 }
 
-/// Runs `f` until `deadline`, in nanoseconds since the epoch; `has_passed` says that it has already.
+/// Runs `f` until `deadline`; both are in nanoseconds since the epoch, and `now` was read just now.
 #[inline]
-pub(crate) fn before<R>(
-    deadline: u64,
-    has_passed: bool,
-    f: impl FnOnce() -> R,
-) -> Result<R, Cause> {
-    let region = Region::new(Kind::Scope, deadline);
-    if has_passed {
-        region.stop_with(Stop::Cancelled, Cause::Deadline);
-    }
+pub(crate) fn before<R>(deadline: u64, now: u64, f: impl FnOnce() -> R) -> Result<R, Cause> {
+    let region = Region::timed(deadline, now);
     park::within(&region, f)
 }

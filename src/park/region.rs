@@ -10,6 +10,7 @@ use crate::coroutine::carried;
 use crate::scheduler::record::flag;
 use crate::scheduler::region::{Kind, Region, Stop};
 use crate::scheduler::{Reason, Record, State};
+use crate::stack;
 
 /// Whose cancel a blocking call has to obey.
 #[derive(Clone, Copy)]
@@ -30,10 +31,15 @@ pub(crate) fn within<R>(region: &Region, f: impl FnOnce() -> R) -> Result<R, Cau
     let Some(core) = Core::current() else {
         return Ok(f());
     };
-    let entered = Entered::new(core, region);
+    // SAFETY: invariant 90: the region stays where it is while it is borrowed, and is left two lines
+    // below, before which nothing unwinds.
+    unsafe { enter(core, region) };
     let result = catch_unwind(AssertUnwindSafe(f));
-    drop(entered);
-    result.map_err(|payload| take(region, payload))
+    leave(region);
+    match result {
+        Ok(value) => Ok(value),
+        Err(payload) => Err(take(region, payload)),
+    }
 }
 
 /// The cause, if `payload` is of a cancel of `region`; else it unwinds on.
@@ -109,43 +115,61 @@ pub(crate) fn watched<R>(f: impl FnOnce() -> R) -> (R, Option<bool>) {
 struct Entered<'a>(&'a Region);
 
 impl<'a> Entered<'a> {
-    #[inline]
     fn new(core: &Core, region: &'a Region) -> Self {
-        let record = core.running();
         // SAFETY: invariant 90: the region stays where it is while it is borrowed, and the drop of
         // what is made here, which nobody forgets, leaves it.
-        unsafe { record.enter(region) };
-        let in_coroutine = !core.is_on_own_stack(record, region);
-        if in_coroutine {
-            region.in_coroutine.set(true);
-            carried::add(&CARRIER);
-        }
-        if region.nearest() != u64::MAX {
-            record.set(flag::DEADLINE);
-        }
-        if region.kind() != Kind::Scope || region.stop() != Stop::None {
-            mark(record, region);
-        }
+        unsafe { enter(core, region) };
         Self(region)
     }
 }
 
 impl Drop for Entered<'_> {
-    #[inline]
     fn drop(&mut self) {
-        if self.0.in_coroutine.get() {
-            carried::remove();
+        leave(self.0);
+    }
+}
+
+/// Makes `region` the running thread's innermost.
+///
+/// # Safety
+///
+/// It stays in place until `leave` was called, and that happens before its frame goes.
+#[inline(always)]
+unsafe fn enter(core: &Core, region: &Region) {
+    let record = core.running();
+    // SAFETY: the caller's duty; it was in no chain before.
+    unsafe { record.enter(region) };
+    if !core.is_on_own_stack(record, region) {
+        region.in_coroutine.set(true);
+        carried::add(&CARRIER);
+    }
+    if region.nearest() != u64::MAX {
+        record.set(flag::DEADLINE);
+        if region.nearest() <= region.made_at() {
+            core.expire(record);
+        } else if region.made_at() != 0 {
+            record.set(flag::FRESH);
         }
-        let record = self.0.leave();
-        // SAFETY: invariant 90: it was in the chain of a record that lives.
-        let Some(record) = (unsafe { record.as_ref() }) else {
-            return;
-        };
-        if record.has(flag::DEADLINE | flag::NO_UNWIND | flag::NO_SWITCH)
-            || self.0.kind() == Kind::Shield
-        {
-            refresh(record);
-        }
+    }
+    if region.kind() != Kind::Scope || region.stop() != Stop::None {
+        mark(record, region);
+    }
+}
+
+#[inline(always)]
+fn leave(region: &Region) {
+    if region.in_coroutine.get() {
+        carried::remove();
+    }
+    let record = region.leave();
+    // SAFETY: invariant 90: it was in the chain of a record that lives.
+    let Some(record) = (unsafe { record.as_ref() }) else {
+        return;
+    };
+    if region.kind() != Kind::Scope {
+        refresh(record);
+    } else if record.has(flag::DEADLINE) && record.nearest_deadline() == u64::MAX {
+        record.clear(flag::DEADLINE);
     }
 }
 
@@ -240,7 +264,8 @@ impl Core {
         match record.stack.get() {
             // SAFETY: invariant 36: a slot that is out may be looked at.
             Some(slot) => unsafe { slot.as_ref() }.holds(address),
-            None => !crate::stack::holds(address),
+            // Where the system does not say where the OS thread's own stack is, it takes longer to tell.
+            None => stack::os_stack().contains(&address.addr()) || !stack::holds(address),
         }
     }
 
@@ -337,9 +362,20 @@ impl Core {
 
     /// Notes which deadlines of the running thread have passed; none, most often.
     pub(super) fn look_at_deadlines(&self, record: &Record) {
+        if record.has(flag::FRESH) {
+            return record.clear(flag::FRESH);
+        }
         if record.has(flag::DEADLINE) && clock::has_passed(record.nearest_deadline()) {
             self.expire(record);
         }
+    }
+
+    /// Looks for a cancel, and at the clock where there is a deadline. Others may run.
+    pub(crate) fn checkpoint(&self) {
+        self.running().clear(flag::FRESH);
+        // What cannot be unwound goes on.
+        let _ = self.check_cancel();
+        self.spend();
     }
 
     /// A deadline of the thread has passed.

@@ -42,6 +42,9 @@ pub(crate) struct Region {
     stop: Cell<Stop>,
     /// Whether `deadline` is the end of the time that a request left.
     is_grace: Cell<bool>,
+    /// When it was made, if the clock was read for that; else 0. The first call in it need not look at
+    /// the clock again.
+    made_at: u64,
     /// Whether it was entered on a coroutine's stack, which may be left in the middle of it.
     pub(crate) in_coroutine: Cell<bool>,
     /// The region around it; null for none.
@@ -66,6 +69,7 @@ impl Region {
         Self {
             kind,
             stop: Cell::new(Stop::None),
+            made_at: 0,
             is_grace: Cell::new(false),
             in_coroutine: Cell::new(false),
             outer: Cell::new(ptr::null()),
@@ -76,6 +80,20 @@ impl Region {
             cause: UnsafeCell::new(None),
             _pinned: PhantomPinned,
         }
+    }
+
+    /// A scope with a deadline, made at `now`.
+    #[inline(always)]
+    pub(crate) fn timed(deadline: u64, now: u64) -> Self {
+        Self {
+            made_at: now,
+            ..Self::new(Kind::Scope, deadline)
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn made_at(&self) -> u64 {
+        self.made_at
     }
 
     #[inline]

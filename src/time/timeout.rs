@@ -49,8 +49,9 @@ use crate::clock::{self, Instant};
 /// ```
 #[inline]
 pub fn timeout<R>(length: Duration, f: impl FnOnce() -> R) -> Result<R, Elapsed> {
-    let deadline = clock::now().saturating_add(clock::length(length));
-    cancel::before(deadline, length.is_zero(), f).map_err(|_| Elapsed(()))
+    let now = clock::now();
+    let deadline = now.saturating_add(clock::length(length));
+    cancel::before(deadline, now, f).map_err(|_| Elapsed(()))
 }
 
 /// Runs `f`, and ends it at `deadline`, as [`timeout`] does. With a deadline that has passed `f` runs
@@ -83,8 +84,7 @@ pub fn timeout<R>(length: Duration, f: impl FnOnce() -> R) -> Result<R, Elapsed>
 /// ```
 #[inline]
 pub fn timeout_at<R>(deadline: Instant, f: impl FnOnce() -> R) -> Result<R, Elapsed> {
-    let deadline = deadline.nanos();
-    cancel::before(deadline, deadline <= clock::now(), f).map_err(|_| Elapsed(()))
+    cancel::before(deadline.nanos(), clock::now(), f).map_err(|_| Elapsed(()))
 }
 
 /// The deadline of a [`timeout`] has passed, and ended what ran in it.
