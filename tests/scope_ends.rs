@@ -200,6 +200,7 @@ fn a_scope_that_can_never_end_aborts() {
     assert!(!child.status.success());
     let line = "cannot end: its green threads were cancelled and do not stop";
     assert!(err.contains(line), "{err}");
+    assert!(err.contains("the scope at tests/scope_ends.rs:"), "{err}");
 }
 
 /// Rule 1: a thread that was spawned on a coroutine's stack is another green thread.

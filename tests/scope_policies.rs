@@ -1,5 +1,5 @@
-//! Scopes that end before all of their threads would: a cancel with a reason, the first panic, the
-//! first error, the first success; and scopes that run a few threads at a time.
+//! Scopes that are cancelled, with a reason: by their owner, by a thread, together with what is around
+//! them.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -220,6 +220,10 @@ impl Shared {
         self.stop.set(stop);
         let cause = self.cause.borrow_mut().get_or_insert(cause).clone();
         self.tell(|region| region.stop_with(stop, cause.clone()));
+        // Threads in scopes that are opened in here listen too.
+        if let Some(core) = Core::here() {
+            core.wake_listeners();
+        }
     }
 
     /// Tells all who are in it, who then look at their regions anew.

@@ -18,6 +18,7 @@ mod os_stack;
 mod os_thread;
 mod waiter;
 mod region;
+mod around;
 mod cancelled;
 
 pub use crate::scheduler::record::Reason;
@@ -34,6 +35,8 @@ pub(crate) use door::{Limit, Mask, Outcome, Refused};
 pub(crate) use fork::refuse_in_child;
 pub(crate) use mailbox::{Canceller, Mailbox, Parcel};
 pub(crate) use os_stack::on_os_stack;
-pub(crate) use region::{go_on_unwinding, not_switched, not_unwound, shielded, watched, within};
-pub(crate) use unclaimed::{is_panic, message, report_panic};
+pub(crate) use region::{
+    catches, go_on_unwinding, not_switched, not_unwound, shielded, watched, within,
+};
+pub(crate) use unclaimed::{is_panic, message, report, report_panic};
 pub(crate) use waiter::Caller;

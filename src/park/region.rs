@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 
+use super::around::requested_around;
 use super::{Cancelled, Cause, Core};
 use crate::clock;
 use crate::coroutine::carried;
@@ -45,17 +46,23 @@ pub(crate) fn within<R>(region: &Region, f: impl FnOnce() -> R) -> Result<R, Cau
 /// The cause, if `payload` is of a cancel of `region`; else it unwinds on.
 #[cold]
 fn take(region: &Region, payload: Box<dyn Any + Send>) -> Cause {
-    let is_own = region.number() != 0
-        && payload
-            .downcast_ref::<Cancelled>()
-            .is_some_and(|cancelled| cancelled.target == region.number());
-    if !is_own {
+    if !catches(region, &*payload) {
         go_on_unwinding(payload);
     }
+    region.cause().unwrap_or(Cause::Deadline)
+}
+
+/// Notes that the running thread has caught `payload`, so that it does not unwind any more. Returns
+/// whether that is of a cancel of `region`.
+#[cold]
+pub(crate) fn catches(region: &Region, payload: &(dyn Any + Send)) -> bool {
     if let Some(core) = Core::current() {
         core.unmark_unwinding(core.running());
     }
-    region.cause().unwrap_or(Cause::Deadline)
+    region.number() != 0
+        && payload
+            .downcast_ref::<Cancelled>()
+            .is_some_and(|cancelled| cancelled.target == region.number())
 }
 
 /// Goes on with an unwinding that was caught.
@@ -290,7 +297,8 @@ impl Core {
         if record.has(flag::CANCELLED) {
             return Some(Pending::Thread);
         }
-        if record.has(flag::REQUESTED) && listener.is_some() {
+        if listener.is_some() && (record.has(flag::REQUESTED) || requested_around(record).is_some())
+        {
             found = listener;
         }
         if found.is_none() {
@@ -315,7 +323,10 @@ impl Core {
         if record.has(flag::CANCELLED | flag::REQUESTED) {
             return Some(cancelled_thread(record));
         }
-        found.map(|region| cancelled_region(self, region))
+        match requested_around(record) {
+            Some(cause) => Some(Cancelled::of(cause)),
+            None => found.map(|region| cancelled_region(self, region)),
+        }
     }
 
     /// Whether there is a cancel that the running thread has to obey now.

@@ -1,6 +1,7 @@
 //! Payloads that nobody takes: whether they tell of a panic, and the one report that they get.
 
 use std::any::Any;
+use std::fmt;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -35,18 +36,23 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> Option<&str> {
 /// Drops a payload that unwound `record`'s thread, and reports it, unless it is of its own cancel.
 /// `what` says what it did and who took no notice. Returns whether there was a panic.
 pub(crate) fn report_panic(record: &Record, what: &str, payload: Box<dyn Any + Send>) -> bool {
-    if !is_panic(record.id.get(), &*payload) {
-        return false;
+    let panicked = is_panic(record.id.get(), &*payload);
+    if panicked {
+        report(record, what, payload);
     }
+    panicked
+}
+
+/// Drops the payload of a panic, and reports it, by a line on stderr.
+pub(crate) fn report(who: &dyn fmt::Display, what: &str, payload: Box<dyn Any + Send>) {
     let message = message(&*payload).unwrap_or(match payload.is::<Cancelled>() {
         true => "the cancel of another green thread",
         false => "a payload that is no string",
     });
     // A closed stderr is no reason to end the process.
-    let _ = writeln!(io::stderr(), "greenlit: {record} {what}: {message}");
+    let _ = writeln!(io::stderr(), "greenlit: {who} {what}: {message}");
     // A payload may panic when it is dropped: that one is let go.
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);
     }
-    true
 }

@@ -18,6 +18,6 @@ pub(crate) use locals::Locals;
 pub(crate) use record::{Reason, Record, State, Wakers};
 pub(crate) use region::Region;
 pub(crate) use run_queue::RunQueue;
-pub(crate) use tally::Tally;
+pub(crate) use tally::{Kept, Policy, Tally};
 pub(crate) use timers::{TimerNode, Timers};
 pub(crate) use wait_queue::{Links, WaitNode};

@@ -69,7 +69,10 @@ impl<T> Claim<T> {
     pub(super) fn request(&self, cause: Cause, deadline: u64) {
         let record = self.record();
         match Core::here() {
-            Some(core) if core.owns(record) => core.request_thread(record, cause, deadline),
+            Some(core) if core.owns(record) => {
+                core.request_thread(record, cause, deadline);
+                core.wake_listeners();
+            }
             _ if record.state.get() == State::Done => {}
             _ => record.request(cause, deadline),
         }

@@ -2,6 +2,7 @@
 //! result lies between the end of a thread and its join: in the record, or in a box where it is too
 //! large for that.
 
+use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,8 +11,9 @@ use std::ptr::NonNull;
 use std::thread::Result;
 
 use super::handle::{self, Thread};
-use crate::park::{Cancelled, Core, Limit, Mask, Outcome, is_panic, refuse_in_child, report_panic};
-use crate::scheduler::record::RESULT_WORDS;
+use super::scope;
+use crate::park::{Cancelled, Core, Limit, Mask, Outcome, is_panic, refuse_in_child, report};
+use crate::scheduler::record::{RESULT_WORDS, extra};
 use crate::scheduler::{Reason, Record, State, WaitNode, arena};
 
 /// An owned permission to wait for the end of a green thread and take its result.
@@ -108,8 +110,19 @@ impl<T> Claim<T> {
     #[inline]
     pub(super) fn join(self) -> Result<T> {
         self.wait_for_end();
-        // SAFETY: the thread has ended, and this claim, which goes with the call, takes its result.
-        unsafe { take(self.record()) }.unwrap_or_else(|| Err(Box::new(Cancelled::without_result())))
+        self.take()
+            .unwrap_or_else(|| Err(Box::new(Cancelled::without_result())))
+    }
+
+    /// The result, once the thread has ended; it is taken once.
+    #[inline]
+    pub(super) fn take(&self) -> Option<Result<T>> {
+        if !self.is_finished() {
+            return None;
+        }
+        // SAFETY: the thread has ended, and this claim, which stays on its OS thread, takes its
+        // result.
+        unsafe { take(self.record()) }
     }
 
     #[track_caller]
@@ -147,6 +160,24 @@ impl<T> Claim<T> {
         }
     }
 
+    /// The payload of a thread that has ended without a value, if it was not taken.
+    pub(super) fn payload(&self) -> Option<&(dyn Any + Send)> {
+        if !self.is_finished() || !self.record().has_result.get() {
+            return None;
+        }
+        let slot = self.record().result.get();
+        let result: *const Result<T> = match fits::<T>() {
+            true => slot.cast(),
+            // SAFETY: `deliver` put a pointer there.
+            false => unsafe { slot.cast::<*const Result<T>>().read() },
+        };
+        // SAFETY: the result stays there until this claim takes it, which the caller borrows.
+        match unsafe { &*result } {
+            Ok(_) => None,
+            Err(payload) => Some(&**payload),
+        }
+    }
+
     pub(super) fn is_finished(&self) -> bool {
         self.record().state.get() == State::Done
     }
@@ -167,12 +198,7 @@ impl<T> JoinHandle<T> {
 
     /// The result of a thread that has ended; afterwards the handle has none.
     pub(crate) fn take_result(&self) -> Result<T> {
-        let result = match self.is_finished() {
-            // SAFETY: the thread has ended, and this handle, which stays on its OS thread, takes its
-            // result.
-            true => unsafe { take(self.claim.record()) },
-            false => None,
-        };
+        let result = self.claim.take();
         result.unwrap_or_else(|| Err(Box::new(Cancelled::without_result())))
     }
 }
@@ -301,6 +327,7 @@ unsafe fn take<T>(record: &Record) -> Option<Result<T>> {
 }
 
 /// Drops a result that nobody joins, and reports its panic, once. Returns whether there was one.
+#[inline]
 fn drop_unclaimed<T>(record: &Record, result: Option<Result<T>>) -> bool {
     let payload = match result {
         Some(Err(payload)) => payload,
@@ -310,5 +337,23 @@ fn drop_unclaimed<T>(record: &Record, result: Option<Result<T>>) -> bool {
         },
         None => return false,
     };
-    report_panic(record, "panicked and nobody joined it", payload)
+    lose_payload(record, payload)
+}
+
+/// Drops the payload of a thread that nobody joins. Returns whether it was of a panic; then it is
+/// reported, or its scope has it.
+#[cold]
+#[inline(never)]
+fn lose_payload(record: &Record, payload: Box<dyn Any + Send>) -> bool {
+    if !is_panic(record.id.get(), &*payload) {
+        return false;
+    }
+    let left = match record.has_extra(extra::SCOPED) {
+        true => scope::keep(record, payload),
+        false => Some(payload),
+    };
+    if let Some(payload) = left {
+        report(record, "panicked and nobody joined it", payload);
+    }
+    true
 }

@@ -27,7 +27,9 @@ pub use join::JoinHandle;
 pub use local::LocalNumber;
 pub use local::{AccessError, LocalKey};
 pub use panic_hook::set_panic_hook;
-pub use scope::{Scope, ScopedJoinHandle, scope};
+pub use scope::{
+    Race, Scope, ScopeBuilder, ScopedJoinHandle, TryJoinHandle, TryScope, race, scope, try_scope,
+};
 pub use spawn::{Builder, spawn};
 pub use stacks::{on_os_stack, stack_high_water, trim_stacks};
 pub use switches::{assert_switches, no_switch};

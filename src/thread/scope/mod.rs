@@ -2,21 +2,32 @@
 //! throws, waits for its threads, and only then goes on; nothing waits in a destructor (rule 20).
 
 mod tally;
+mod places;
+mod body;
+mod builder;
+mod try_scope;
+mod race;
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, Location, RefUnwindSafe, catch_unwind};
+use std::panic::{Location, RefUnwindSafe};
 use std::thread::Result;
+use std::time::Duration;
 
 use super::handle::Thread;
 use super::join::Claim;
 use super::spawn::{self, Builder};
-use crate::park::{Cancelled, go_on_unwinding, is_panic};
-use crate::scheduler::Tally;
+use crate::clock;
+use crate::park::{Core, is_panic};
+use crate::scheduler::{Policy, Tally};
 
-pub(super) use tally::leave;
+pub use builder::ScopeBuilder;
+pub use race::{Race, race};
+pub(super) use tally::{keep, leave};
+pub use try_scope::{TryJoinHandle, TryScope, try_scope};
 
 /// Runs `f`, which may spawn green threads that borrow, and returns once all of them have ended.
 ///
@@ -57,25 +68,8 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
-    let scope = Scope {
-        tally: Tally::new(),
-        scope: PhantomData,
-        env: PhantomData,
-        on_one_thread: PhantomData,
-    };
-    let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
-    if let Err(payload) = &result
-        && payload.is::<Cancelled>()
-    {
-        scope.tally.cancel(tally::cause_of(&**payload));
-    }
-    let ended_by = scope.tally.wait_for_all();
-    // From here on nobody can spawn: all who could have ended.
-    match (result, ended_by) {
-        (Err(payload), _) | (Ok(_), Some(payload)) => go_on_unwinding(payload),
-        (Ok(_), None) if scope.tally.panics.get() > 0 => panic!("a scoped thread panicked"),
-        (Ok(value), None) => value,
-    }
+    let scope = Scope::new(Tally::new(Policy::default(), None));
+    body::run(&scope.tally, || f(&scope)).or_panic(&scope.tally)
 }
 
 /// Where a closure that is given to [`scope`] spawns green threads; see there.
@@ -110,6 +104,15 @@ pub struct Scope<'scope, 'env: 'scope> {
 impl RefUnwindSafe for Scope<'_, '_> {}
 
 impl<'scope, 'env> Scope<'scope, 'env> {
+    fn new(tally: Tally) -> Self {
+        Self {
+            tally,
+            scope: PhantomData,
+            env: PhantomData,
+            on_one_thread: PhantomData,
+        }
+    }
+
     /// Spawns a green thread that runs `f`, after those that are ready already. It ends before the
     /// scope does.
     ///
@@ -123,11 +126,49 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
+        if self.tally.is_limited() {
+            self.tally.take_place();
+        }
         // SAFETY: invariant 64: the scope ends after the thread, and `'scope` outlives neither the
         // closure nor the result.
         match unsafe { spawn::spawn_on(None, None, Location::caller(), f) } {
             Ok(claim) => self.enter(claim),
-            Err(error) => spawn::refuse(&error),
+            Err(error) => {
+                self.not_spawned();
+                spawn::refuse(&error)
+            }
+        }
+    }
+
+    /// As `spawn`, with a builder's settings.
+    #[track_caller]
+    fn spawn_in<F, T>(
+        &'scope self,
+        builder: Builder,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        if self.tally.is_limited() {
+            self.tally.take_place();
+        }
+        // SAFETY: as in `spawn`.
+        match unsafe { builder.claim(f) } {
+            Ok(claim) => Ok(self.enter(claim)),
+            Err(error) => {
+                self.not_spawned();
+                Err(error)
+            }
+        }
+    }
+
+    /// There was a place for a thread, but not the rest.
+    #[cold]
+    fn not_spawned(&self) {
+        if self.tally.is_limited() {
+            self.tally.give_place();
         }
     }
 
@@ -137,6 +178,9 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         // SAFETY: invariant 95: the thread calls `leave` at its end, and this frame stays until
         // then (64).
         unsafe { self.tally.enter(claim.record()) };
+        if self.tally.were_told() {
+            self.tally.tell(claim.record());
+        }
         ScopedJoinHandle {
             claim,
             tally: &self.tally,
@@ -172,6 +216,38 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     pub fn cancel(&self, reason: impl Into<Cow<'static, str>>) {
         self.tally.cancel(reason.into().into());
     }
+
+    /// Asks the scope's green threads to come to an end, and cancels them when `grace` has passed: those
+    /// that there are, and those that are spawned in it later.
+    ///
+    /// Until then their blocking calls go on as ever, but for those in
+    /// [`until_requested`](crate::cancel::until_requested), which end at once, and who asks
+    /// [`requested`](crate::cancel::requested) is told, in scopes inside the threads too. It is about the
+    /// threads, as [`cancel`](Self::cancel) is, and does not wait. Called again, it keeps the first reason
+    /// and the earlier end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use greenlit::{cancel, sync::mpsc, thread, time::Duration};
+    ///
+    /// greenlit::run(|| {
+    ///     let (_sender, jobs) = mpsc::channel::<u32>();
+    ///     thread::scope(|s| {
+    ///         let worker = s.spawn(|| {
+    ///             while let Ok(Ok(_job)) = cancel::until_requested(|| jobs.recv()) {}
+    ///             "went home"
+    ///         });
+    ///         thread::yield_now();
+    ///         s.cancel_softly("closing time", Duration::from_secs(60));
+    ///         assert_eq!(worker.join().unwrap(), "went home");
+    ///     });
+    /// });
+    /// ```
+    pub fn cancel_softly(&self, reason: impl Into<Cow<'static, str>>, grace: Duration) {
+        let end = clock::now().saturating_add(clock::length(grace));
+        self.tally.request(reason.into().into(), end);
+    }
 }
 
 impl Builder {
@@ -206,8 +282,7 @@ impl Builder {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
-        // SAFETY: as in `Scope::spawn`.
-        unsafe { self.claim(f) }.map(|claim| scope.enter(claim))
+        scope.spawn_in(self, f)
     }
 }
 
@@ -221,7 +296,8 @@ pub struct ScopedJoinHandle<'scope, T> {
 
 impl<T> ScopedJoinHandle<'_, T> {
     /// Waits for the green thread to end, and returns what its closure did: `Err` holds the payload
-    /// of a panic. The scope does not speak of that panic any more.
+    /// of a panic, or [`Cancelled`](crate::cancel::Cancelled) where it was cancelled. The scope does not
+    /// speak of that panic any more.
     ///
     /// # Panics
     ///
@@ -229,25 +305,48 @@ impl<T> ScopedJoinHandle<'_, T> {
     ///
     /// # Errors
     ///
-    /// The payload of the panic that ended the thread.
+    /// The payload of the panic that ended the thread, or `Cancelled`.
     ///
     /// # Cancellation
     ///
-    /// As [`JoinHandle::join`](super::JoinHandle::join); the scope waits for the thread.
+    /// As [`JoinHandle::join`](super::JoinHandle::join); the scope waits for the thread. Where the thread
+    /// was cancelled, and so is the caller, the call unwinds too, rather than return `Cancelled`. In a
+    /// scope with [`cancel_on_panic`](ScopeBuilder::cancel_on_panic) that goes for a thread that panicked,
+    /// too: its panic remains the scope's.
     #[track_caller]
     pub fn join(self) -> Result<T> {
-        let number = self.claim.record().id.get();
-        let result = self.claim.join();
-        if matches!(&result, Err(payload) if is_panic(number, &**payload)) {
+        self.claim.wait_for_end();
+        if let Some(payload) = self.claim.payload() {
+            self.join_unwound(payload);
+        }
+        self.claim.join()
+    }
+
+    /// Before the payload of a thread that has ended without a value is taken.
+    #[cold]
+    fn join_unwound(&self, payload: &(dyn Any + Send)) {
+        let panicked = is_panic(self.claim.record().id.get(), payload);
+        if (!panicked || self.tally.policy().cancels_on_panic)
+            && let Some(core) = Core::current()
+        {
+            let _ = core.check_cancel();
+        }
+        if panicked {
             self.tally.panics.set(self.tally.panics.get() - 1);
         }
-        result
     }
 
     /// Cancels the green thread, as [`JoinHandle::cancel`](super::JoinHandle::cancel) does. The
     /// scope waits for it all the same.
     pub fn cancel(&self, reason: impl Into<Cow<'static, str>>) {
         self.claim.cancel(reason.into().into());
+    }
+
+    /// Asks the green thread to come to an end, as
+    /// [`JoinHandle::cancel_softly`](super::JoinHandle::cancel_softly) does.
+    pub fn cancel_softly(&self, reason: impl Into<Cow<'static, str>>, grace: Duration) {
+        let end = clock::now().saturating_add(clock::length(grace));
+        self.claim.request(reason.into().into(), end);
     }
 
     /// Whether the thread has ended, so that `join` would not wait.

@@ -6,20 +6,29 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr;
 
-use crate::park::{Cancelled, Cause, Core, Limit, Mask, Outcome, refuse_in_child};
-use crate::scheduler::{Reason, Record, Tally};
+use crate::clock;
+use crate::park::{Cancelled, Cause, Core, Limit, Mask, Outcome, Stop, refuse_in_child};
+use crate::scheduler::{Kept, Reason, Record, State, Tally};
+
+/// Why the rest of a scope is cancelled.
+pub(super) const PANICKED: Cause = Cause::Static("a green thread of its scope panicked");
+pub(super) const FAILED: Cause = Cause::Static("a green thread of its scope failed");
+pub(super) const WON: Cause = Cause::Static("another green thread of its scope came in first");
 
 impl Tally {
     /// Waits until no thread is left, and returns with what the caller has to unwind if the wait
-    /// was ended by a cancel or a deadlock; it is over nevertheless.
-    #[track_caller]
-    pub(super) fn wait_for_all(&self) -> Option<Box<dyn Any + Send>> {
+    /// was ended by a cancel or a deadlock; it is over nevertheless. `place` is where the scope is
+    /// called.
+    pub(super) fn wait_for_all(
+        &self,
+        place: &'static Location<'static>,
+    ) -> Option<Box<dyn Any + Send>> {
         let mut ended_by = None;
         while !self.is_empty() {
             let Some(core) = Core::current() else {
                 // In a forked child the threads stayed with the parent.
                 refuse_in_child();
-                strand("the runtime of its green threads does not run here");
+                strand(place, "the runtime of its green threads does not run here");
             };
             let cancelled = self.is_cancelled();
             let mask = if cancelled { Mask::Yes } else { Mask::No };
@@ -28,7 +37,9 @@ impl Tally {
             match waited {
                 Ok(Outcome::Woken) => {}
                 Ok(_) => self.cancel(Cause::OWNER_GONE),
-                Err(_) if cancelled => strand("its green threads were cancelled and do not stop"),
+                Err(_) if cancelled => {
+                    strand(place, "its green threads were cancelled and do not stop")
+                }
                 Err(payload) => {
                     self.cancel(cause_of(&*payload));
                     ended_by = Some(payload);
@@ -38,7 +49,6 @@ impl Tally {
         ended_by
     }
 
-    #[track_caller]
     fn wait(&self, core: &Core, mask: Mask) -> Outcome {
         // It may let others run, and unwind.
         if mask == Mask::No && core.check_cancel().is_err() {
@@ -46,7 +56,10 @@ impl Tally {
         }
         self.waiter.set(core.running());
         let reason = Reason::new("waiting for the green threads of its scope");
-        core.park(&reason, Limit::None, mask, || self.is_empty())
+        core.park(&reason, Limit::None, mask, || {
+            // Once they are cancelled, nothing that could end the wait would bring it nearer to its end.
+            self.is_empty() || mask == Mask::No && self.is_cancelled()
+        })
     }
 
     /// Cancels the threads that have not ended; those that they wait for in scopes of their own
@@ -62,6 +75,59 @@ impl Tally {
             // Its run could not stop it, and it waits nowhere any more.
             _ => record.cancel(cause.clone()),
         });
+        self.fill_places();
+        if !self.waiter.get().is_null() {
+            self.wake_owner();
+        }
+    }
+
+    /// Cancels the scope's closure, if it still runs, and then the threads: so it is unwound from a wait
+    /// for one of them before that one has ended.
+    #[cold]
+    pub(super) fn stop(&self, cause: Cause) {
+        if self.body_runs.get() {
+            self.region().stop_with(Stop::Cancelled, cause.clone());
+            // SAFETY: invariant 90: a region is in the chain of a record that lives, or in none.
+            let owner = unsafe { self.region().record().as_ref() };
+            if let (Some(owner), Some(core)) = (owner, Core::here()) {
+                core.have_looked(owner);
+            }
+        }
+        self.cancel(cause);
+    }
+
+    /// Asks the threads to come to an end, and cancels them at `deadline`.
+    #[cold]
+    pub(super) fn request(&self, cause: Cause, deadline: u64) {
+        if self.is_cancelled() {
+            return;
+        }
+        self.note_request(cause.clone(), deadline);
+        let core = Core::here();
+        self.for_each(|record| match core {
+            Some(core) if core.owns(record) => {
+                core.request_thread(record, cause.clone(), deadline);
+            }
+            _ => record.request(cause.clone(), deadline),
+        });
+        if let Some(core) = core {
+            core.wake_listeners();
+        }
+    }
+
+    /// Tells a thread, which was spawned just now, what the others were told. It does not begin where
+    /// they would not go on.
+    #[cold]
+    pub(super) fn tell(&self, record: &Record) {
+        if let Some(cause) = self.cause() {
+            return record.cancel(cause);
+        }
+        if let (Some((cause, deadline)), Some(core)) = (self.grace(), Core::current()) {
+            match deadline <= clock::now() {
+                true => record.cancel(cause),
+                false => core.request_thread(record, cause, deadline),
+            }
+        }
     }
 }
 
@@ -75,29 +141,75 @@ pub(super) fn cause_of(payload: &(dyn Any + Send)) -> Cause {
 
 /// A scope's thread ends, on its own stack, where nothing is left of its closure. From here on it
 /// touches nothing that it may have borrowed.
+#[inline]
 pub(in crate::thread) fn leave(record: &Record, panicked: bool) {
     // SAFETY: invariant 64: the scope waits for this thread, which stands in its list until the
     // next lines.
     let tally = unsafe { &*record.scope() };
-    tally.panics.set(tally.panics.get() + usize::from(panicked));
-    let waiter = tally.waiter.get();
     // SAFETY: invariant 95: a thread with a scope was entered there, and ends once.
     unsafe { tally.leave(record) };
-    if tally.is_empty()
-        && !waiter.is_null()
-        && let Some(core) = Core::current()
-    {
-        // Nobody runs before this thread has left its stack, so the scope is still there.
-        core.unpark(waiter);
+    if panicked || tally.is_limited() {
+        tally.look_after(record, panicked);
     }
+    // Nobody runs before this thread has left its stack, so the scope is still there.
+    if tally.is_empty() && !tally.waiter.get().is_null() {
+        tally.wake_owner();
+    }
+}
+
+impl Tally {
+    /// What the end of one thread means to others.
+    #[cold]
+    fn look_after(&self, ended: &Record, panicked: bool) {
+        if panicked {
+            self.panics.set(self.panics.get() + 1);
+            self.note_panic(ended);
+            if self.policy().cancels_on_panic {
+                self.stop(PANICKED);
+            }
+        }
+        if self.is_limited() {
+            self.give_place();
+        }
+    }
+
+    #[cold]
+    fn wake_owner(&self) {
+        if let Some(core) = Core::here() {
+            core.unpark(self.waiter.get());
+        }
+    }
+}
+
+/// Takes the payload of a panic that nobody joins, if the scope keeps it: that of the thread which
+/// panicked first. Else it gives it back.
+pub(in crate::thread) fn keep(
+    record: &Record,
+    payload: Box<dyn Any + Send>,
+) -> Option<Box<dyn Any + Send>> {
+    // SAFETY: invariants 64 and 65: the thread has not left the scope, or its handle goes now.
+    let tally = unsafe { &*record.scope() };
+    // A cancel that came to the wrong root must not look like one of the owner's.
+    if !tally.policy().keeps_panic || payload.is::<Cancelled>() {
+        return Some(payload);
+    }
+    if record.state.get() != State::Done {
+        tally.note_panic(record);
+    }
+    if !tally.panicked_first(record) {
+        return Some(payload);
+    }
+    tally.keep(Kept {
+        who: record.to_string(),
+        payload,
+    });
+    None
 }
 
 /// The scope can neither wait for its threads nor go on without them, since they may use what they
 /// have borrowed from it.
 #[cold]
-#[track_caller]
-fn strand(why: &str) -> ! {
-    let place = Location::caller();
+fn strand(place: &Location<'_>, why: &str) -> ! {
     let _ = writeln!(
         io::stderr(),
         "greenlit: the scope at {place} cannot end: {why}"
