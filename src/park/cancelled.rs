@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use super::Core;
 use crate::scheduler::Cause;
 
 /// Something was cancelled: a green thread, or what it did in a cancel scope.
@@ -34,12 +35,48 @@ pub struct Cancelled {
     /// takes the payload. 0 for nobody's.
     pub(crate) target: u64,
     pub(crate) cause: Cause,
+    /// Which unwinding it is the payload of.
+    pub(super) mark: Mark,
+}
+
+/// Tells that an unwinding is over: its payload goes when somebody has caught it, and not before.
+/// A clone is no payload.
+#[derive(Debug)]
+pub(super) struct Mark(u64);
+
+impl Mark {
+    pub(super) const NONE: Self = Self(0);
+
+    /// The mark of the unwinding with this number.
+    pub(super) fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl Clone for Mark {
+    fn clone(&self) -> Self {
+        Self::NONE
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        if self.0 != 0
+            && let Some(core) = Core::current()
+        {
+            core.has_caught(self.0);
+        }
+    }
 }
 
 impl Cancelled {
     /// The error of a scope that has taken the payload.
     pub(crate) fn of(cause: Cause) -> Self {
-        Self { target: 0, cause }
+        Self {
+            target: 0,
+            cause,
+            mark: Mark::NONE,
+        }
     }
 
     /// What a joiner is told of a thread that has left no result.
@@ -47,6 +84,7 @@ impl Cancelled {
         Self {
             target: 0,
             cause: Cause::Static("the green thread has left no result"),
+            mark: Mark::NONE,
         }
     }
 

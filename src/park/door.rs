@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::thread::panicking;
 
+use super::cancelled::Mark;
 use super::core::traced;
 use super::{Cancelled, Core};
 use crate::clock;
@@ -395,14 +396,34 @@ impl Core {
 
     /// Goes on with an unwinding that the running thread has caught: blocking calls in its
     /// destructors know of it.
-    pub(crate) fn resume_unwind(&self, payload: Box<dyn Any + Send>) -> ! {
+    pub(crate) fn resume_unwind(&self, mut payload: Box<dyn Any + Send>) -> ! {
         let record = self.running();
-        self.mark_unwinding(record);
-        match payload.is::<Cancelled>() {
-            true => record.set(flag::BY_CANCEL),
-            false => record.clear(flag::BY_CANCEL),
+        match payload.downcast_mut::<Cancelled>() {
+            Some(cancelled) => cancelled.mark = self.mark_unwinding_by_cancel(record),
+            None => {
+                self.mark_unwinding(record);
+                record.clear(flag::BY_CANCEL);
+            }
         }
         resume_unwind(payload);
+    }
+
+    /// Marks the running thread as one that a cancel unwinds, until the payload with the mark that is
+    /// returned goes.
+    pub(super) fn mark_unwinding_by_cancel(&self, record: &Record) -> Mark {
+        self.mark_unwinding(record);
+        record.set(flag::BY_CANCEL);
+        let number = self.number();
+        record.unwinding.set(number);
+        Mark::new(number)
+    }
+
+    /// The payload of the unwinding `number` goes, perhaps that of the running thread.
+    pub(super) fn has_caught(&self, number: u64) {
+        let record = self.running();
+        if record.unwinding.get() == number {
+            self.unmark_unwinding(record);
+        }
     }
 
     pub(super) fn mark_unwinding(&self, record: &Record) {

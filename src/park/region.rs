@@ -5,6 +5,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 
 use super::around::requested_around;
+use super::cancelled::Mark;
 use super::{Cancelled, Cause, Core};
 use crate::clock;
 use crate::coroutine::carried;
@@ -360,9 +361,8 @@ impl Core {
 
     /// Starts the unwinding of the running thread by the cancel that it has to obey.
     pub(super) fn unwind_by(&self, record: &Record, pending: Pending<'_>) -> ! {
-        let cancelled = self.cancelled_by(record, pending);
-        self.mark_unwinding(record);
-        record.set(flag::BY_CANCEL);
+        let mut cancelled = self.cancelled_by(record, pending);
+        cancelled.mark = self.mark_unwinding_by_cancel(record);
         resume_unwind(Box::new(cancelled));
     }
 
@@ -432,6 +432,7 @@ fn cancelled_thread(record: &Record) -> Cancelled {
     Cancelled {
         target: record.id.get(),
         cause: record.cause().unwrap_or(Cause::END_OF_RUN),
+        mark: Mark::NONE,
     }
 }
 
@@ -442,5 +443,6 @@ fn cancelled_region(core: &Core, region: &Region) -> Cancelled {
     Cancelled {
         target: region.number(),
         cause: region.cause().unwrap_or(Cause::Deadline),
+        mark: Mark::NONE,
     }
 }

@@ -275,6 +275,8 @@ pub(crate) struct Details {
     scope: Cell<*const Tally>,
     /// Its siblings there.
     pub(super) neighbours: Neighbours,
+    /// The number of the cancel's unwinding that it was in last; 0 for none.
+    pub(crate) unwinding: Cell<u64>,
     /// When it is cancelled as a whole, in nanoseconds since the epoch; `u64::MAX` for never.
     pub(super) deadline: Cell<u64>,
     /// The region that it is in, the innermost; null for none.
@@ -310,6 +312,7 @@ impl Details {
             spans: UnsafeCell::new(Vec::new()),
             scope: Cell::new(ptr::null()),
             neighbours: Neighbours::new(),
+            unwinding: Cell::new(0),
             deadline: Cell::new(u64::MAX),
             innermost: Cell::new(ptr::null()),
             cause: UnsafeCell::new(None),

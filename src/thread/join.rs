@@ -128,8 +128,14 @@ impl<T> Claim<T> {
     #[track_caller]
     #[inline]
     pub(super) fn wait_for_end(&self) {
-        if self.record().state.get() != State::Done {
-            self.wait();
+        match self.record().state.get() {
+            // A cancel ends the call nevertheless; where it cannot, there is nothing to wait for.
+            State::Done => {
+                if let Some(core) = Core::current() {
+                    let _ = core.check_cancel();
+                }
+            }
+            _ => self.wait(),
         }
     }
 
