@@ -238,10 +238,7 @@ impl<T> TryJoinHandle<'_, T> {
     }
 
     fn without_value(&self) -> Cancelled {
-        Cancelled {
-            target: 0,
-            cause: self.handle.tally.cause().unwrap_or(FAILED),
-        }
+        Cancelled::of(self.handle.tally.cause().unwrap_or(FAILED))
     }
 
     /// Cancels the green thread, as [`JoinHandle::cancel`](super::super::JoinHandle::cancel) does.
