@@ -141,6 +141,8 @@ impl Scope {
         if end < self.shared.deadline.get() {
             self.shared.deadline.set(end);
             self.shared.is_grace.set(true);
+            // Those whom a request before this one gave more time have to know.
+            self.shared.tell(|_| {});
         }
         self.shared.stop(Stop::Requested, reason.into().into());
     }

@@ -282,10 +282,14 @@ impl Core {
     #[cold]
     pub(super) fn pending<'a>(&self, record: &Record) -> Option<Pending<'a>> {
         let mut found = None;
+        // The outermost one, as long as nothing around it is cancelled.
         let mut listener = None;
         for region in record.regions() {
             match region.stop() {
-                Stop::Cancelled => found = Some(region),
+                Stop::Cancelled => {
+                    found = Some(region);
+                    listener = None;
+                }
                 Stop::Requested if listener.is_some() => found = listener,
                 Stop::Requested | Stop::None => {}
             }
@@ -312,6 +316,7 @@ impl Core {
     /// far as no shield hides it.
     pub(crate) fn requested(&self) -> Option<Cancelled> {
         let record = self.running();
+        self.look_at_deadlines(record);
         let mut found = None;
         for region in record.regions() {
             if region.stop() != Stop::None {

@@ -4,17 +4,21 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::region::{Kind, Region};
+use greenlit::cancel::{self, Scope};
+
+use super::region::{Aim, Kind, Region, Stop};
 use super::statement::Time;
 use super::world::World;
 
 /// A limit that is over soon. Nobody relies on how soon.
-const SOON: Duration = Duration::from_micros(3);
+pub(crate) const SOON: Duration = Duration::from_micros(3);
 
 pub(crate) struct Context {
     pub(crate) world: Rc<World>,
     pub(crate) number: usize,
-    pub(crate) region: RefCell<Rc<Region>>,
+    region: RefCell<Rc<Region>>,
+    /// The scopes that it is in, innermost last.
+    pub(crate) scopes: RefCell<Vec<(Scope, Rc<Stop>)>>,
     /// Which locks this thread holds.
     pub(crate) held: Cell<u32>,
     /// Whether those who wait for this thread hold any.
@@ -23,8 +27,12 @@ pub(crate) struct Context {
     pub(crate) brief: Cell<bool>,
     /// Whether a shield hides it from every cancel that it knows of.
     pub(crate) shielded: Cell<bool>,
+    /// Whether nothing unwinds it.
+    pub(crate) rigid: Cell<bool>,
     /// Whether it unwinds.
     unwinding: Cell<bool>,
+    /// At whom the last cancel that unwound it was aimed.
+    aim: Cell<Option<Aim>>,
     /// Whether it has caught an unwinding by itself.
     pub(crate) caught: Cell<bool>,
 }
@@ -39,12 +47,15 @@ impl Context {
         Self {
             world: world.clone(),
             number,
-            region: RefCell::new(Region::new(Kind::Thread, outer)),
+            region: RefCell::new(Region::new(Kind::Thread, outer, Rc::default())),
+            scopes: RefCell::new(Vec::new()),
             held: Cell::new(0),
             owners_hold: owner.is_some_and(|owner| owner.owners_hold || owner.held.get() != 0),
             brief: Cell::new(false),
             shielded: Cell::new(false),
+            rigid: Cell::new(false),
             unwinding: Cell::new(false),
+            aim: Cell::new(None),
             caught: Cell::new(false),
         }
     }
@@ -64,7 +75,8 @@ impl Context {
 
     /// The same for a call that fails at once in a cancelled thread that unwinds.
     pub(crate) fn limit_of_channel(&self, time: Time) -> Time {
-        match self.unwinding.get() && !self.shielded.get() {
+        let fails = self.unwinding.get() || self.rigid.get();
+        match fails && !self.shielded.get() {
             true => time,
             false => self.limit(time),
         }
@@ -78,10 +90,29 @@ impl Context {
         }
     }
 
+    pub(crate) fn region(&self) -> Rc<Region> {
+        self.region.borrow().clone()
+    }
+
+    /// Runs `body` in a region of `kind`.
+    pub(crate) fn inside<R>(&self, kind: Kind, stop: Rc<Stop>, body: impl FnOnce() -> R) -> R {
+        struct Leaves<'a>(&'a RefCell<Rc<Region>>, Rc<Region>);
+        impl Drop for Leaves<'_> {
+            fn drop(&mut self) {
+                self.0.replace(self.1.clone());
+            }
+        }
+        let outer = self.region();
+        let inner = Region::new(kind, Some(outer.clone()), stop);
+        self.region.replace(inner);
+        let _leaves = Leaves(&self.region, outer);
+        body()
+    }
+
     /// Whether its calls may fail because it unwinds. One that has caught an unwinding may count as
     /// one that unwinds, while another one does.
     pub(crate) fn may_fail(&self) -> bool {
-        self.unwinding.get() || self.caught.get()
+        self.unwinding.get() || self.caught.get() || self.rigid.get()
     }
 
     /// Whether it counts as one that unwinds although it may have caught that: another one unwinds.
@@ -104,9 +135,21 @@ impl Context {
         self.set_unwinding(false);
     }
 
+    /// What unwound it was caught by the scope that it has just left, in the current region.
+    pub(crate) fn scope_catches(&self, what: &str) {
+        if !self.unwinding.get() {
+            self.fault(&format!("{what} caught nothing"));
+        }
+        let depth = self.region().depth() + 1;
+        if !self.aim.get().is_some_and(|aim| aim.hits(depth)) {
+            self.fault(&format!("{what} caught a cancel that was aimed at another"));
+        }
+        self.catches();
+    }
+
     pub(crate) fn may_end(&self) -> bool {
         let ending = self.world.ending.get();
-        self.region.borrow().may_end(ending)
+        self.region().may_end(ending)
     }
 
     /// Makes a call that blocks, or could: a cancelled thread unwinds from it, others return.
@@ -118,7 +161,37 @@ impl Context {
         call: impl FnOnce() -> R,
     ) -> R {
         self.world.point();
+        self.look_around();
         self.make(name, waits, time, false, call)
+    }
+
+    /// What the library says of cancels and deadlines is what the test knows of them.
+    fn look_around(&self) {
+        let (ending, region) = (self.world.ending.get(), self.region());
+        // The first look after a timeout has begun trusts that one's reading of the clock.
+        let _ = cancel::is_cancelled();
+        let before = (region.must_end(ending), region.deadline(ending));
+        let is_requested = region.is_requested(ending);
+        let requested = cancel::requested().is_some();
+        let said = (cancel::is_cancelled(), cancel::current_deadline());
+        let after = (region.must_end(ending), region.deadline(ending));
+        if before.0 && !said.0 {
+            self.fault(&format!("is_cancelled: it says no, in {region}"));
+        }
+        if is_requested && !requested {
+            self.fault("requested: it says no");
+        }
+        if !region.may_end(ending) {
+            if said.0 {
+                self.fault("is_cancelled: it says yes");
+            }
+            if requested && !region.is_requested(ending) {
+                self.fault("requested: it says yes");
+            }
+            if before == after && said.1 != before.1 {
+                self.fault("current_deadline: it is another one");
+            }
+        }
     }
 
     /// Makes a call that blocks after it has run statements.
@@ -138,7 +211,8 @@ impl Context {
         let must_end = time != Time::Try
             && !self.unwinding.get()
             && !self.in_doubt()
-            && self.region.borrow().must_end(ending);
+            && !self.rigid.get()
+            && self.region().must_end(ending);
         let mut entered = Call {
             context: self,
             name,
@@ -160,6 +234,7 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         self.set_unwinding(false);
+        self.world.moved();
         self.world.live.set(self.world.live.get() - 1);
     }
 }
@@ -195,6 +270,7 @@ impl Drop for Call<'_> {
     fn drop(&mut self) {
         self.count(|waits| waits - 1);
         let context = self.context;
+        context.world.moved();
         let mut statistics = context.world.statistics.borrow_mut();
         let calls = statistics.calls.entry(self.name).or_default();
         calls.made += 1;
@@ -212,9 +288,18 @@ impl Drop for Call<'_> {
         if context.unwinding.get() {
             context.fault(&format!("{} unwound a second time", self.name));
         }
+        if context.rigid.get() {
+            context.fault(&format!("{} unwound where nothing may", self.name));
+        }
         if !context.may_end() {
             context.fault(&format!("{} unwound without a cancel", self.name));
         }
+        let mut aim = context.region().aim(context.world.ending.get());
+        if self.nests {
+            // It was aimed before the scope waited for its threads.
+            aim.innermost = None;
+        }
+        context.aim.set(Some(aim));
         context.set_unwinding(true);
     }
 }

@@ -10,12 +10,13 @@ pub(crate) const MUTEXES: usize = 2;
 pub(crate) const PERMITS: usize = 3;
 pub(crate) const CHANNELS: usize = 5;
 pub(crate) const STREAMS: usize = 2;
+pub(crate) const SCOPES: usize = 2;
 
 /// Bodies in bodies, at the most.
 const DEPTH: usize = 5;
 
 /// The kinds of statements that a program may have.
-const KINDS: usize = 26;
+const KINDS: usize = 37;
 
 struct Generator {
     random: Random,
@@ -40,7 +41,7 @@ pub(crate) fn program(mut random: Random, size: usize) -> Program {
     let threads = 2 + generator.random.below(3);
     let bodies = generator.bodies(1, threads, size);
     let mut all = vec![Statement {
-        act: Act::Threads,
+        act: Act::Threads(false),
         bodies,
     }];
     all.extend(generator.body(0, 3).iter().cloned());
@@ -86,7 +87,9 @@ impl Generator {
             Act::Catch | Act::Repeat(_) | Act::Ask(_) => 1,
             Act::Spawn(Then::Abort) | Act::Defer => 2,
             Act::Spawn(_) => 1,
-            Act::Threads => 1 + 1 + self.random.below(3),
+            Act::Scope(_) | Act::SharedScope(_) | Act::Timeout(_) => 1,
+            Act::Shield | Act::NoUnwind | Act::UntilRequested => 1,
+            Act::Threads(_) => 1 + 1 + self.random.below(3),
             _ => 0,
         };
         if count > 0 && depth >= DEPTH {
@@ -128,10 +131,19 @@ impl Generator {
                         .pick(&[Then::Detach, Then::Join, Then::Select, Then::Abort]),
                 )
             }
-            22 => Act::Threads,
+            22 => Act::Threads(self.random.one_in(4)),
             23 => Act::Catch,
             24 => Act::Defer,
-            _ => Act::Repeat(2 + self.random.below(2)),
+            25 => Act::Repeat(2 + self.random.below(2)),
+            26 | 27 => Act::Scope(self.time(true)),
+            28 => Act::SharedScope(self.random.below(SCOPES)),
+            29 | 30 => Act::Timeout(self.time(true)),
+            31 => Act::Shield,
+            32 => Act::NoUnwind,
+            33 => Act::UntilRequested,
+            34 => Act::Checkpoint,
+            35 => Act::MoveDeadline(self.time(true)),
+            _ => Act::CancelScope(self.random.below(2)),
         }
     }
 

@@ -27,6 +27,9 @@ const PROGRAMS_A_RUNTIME: u64 = 64;
 /// How long it is tried to make a failing program smaller.
 const SHRINKING: Duration = Duration::from_secs(20);
 
+/// So many are cancelled at each suspension point of a small program, one a run.
+const VICTIMS: usize = 4;
+
 /// How a program is run.
 #[derive(Clone, Copy)]
 enum Way {
@@ -78,7 +81,10 @@ pub(crate) fn every_point(usual: u64) {
         let program = generate::program(Random::new(seed), 8);
         let points = runs.check(seed, &program, Way::Calm);
         for point in 0..points {
-            runs.check(seed, &program, Way::At(point, point + seed as usize));
+            // Whoever was registered last is likely to be where the point is.
+            for victim in 0..VICTIMS {
+                runs.check(seed, &program, Way::At(point, victim));
+            }
         }
         seed += 1;
     }
@@ -97,7 +103,10 @@ struct Runs {
 }
 
 fn runtime() -> Runtime {
-    Runtime::builder().build().expect("a runtime")
+    Runtime::builder()
+        .stop_patience(Duration::from_secs(10))
+        .build()
+        .expect("a runtime")
 }
 
 impl Runs {
@@ -216,6 +225,7 @@ impl Runs {
         statistics.ended_early += u64::from(leave_at.is_some_and(|at| world.points.get() >= at));
         drop(statistics);
         let points = world.points.get();
+        let cancels = world.cancels.take();
         if Rc::into_inner(world).is_none() {
             ledger.fault("something has kept what the threads share");
         }
@@ -225,6 +235,7 @@ impl Runs {
         }
         faults.extend(watch::end());
         if !faults.is_empty() {
+            faults.push(format!("cancels (at, whom, how): {cancels:?}"));
             // Whatever it is left with, the next one has a new one.
             std::mem::forget(std::mem::replace(&mut self.runtime, runtime()));
         }
@@ -249,13 +260,16 @@ fn plan(way: Way) -> (Plan, Option<usize>) {
 /// The main green thread: starts the program, and ends what nobody else would end.
 fn supervise(world: &Rc<World>, program: &Program, leave_at: Option<usize>) {
     let (handle, region) = launch(world, &program.0);
-    world.register(Victim::Thread(Rc::new(handle)), region);
+    world.register(Victim::Thread(Rc::new(handle)), region.stop.clone());
+    for (scope, stop) in &world.scopes {
+        world.register(Victim::Scope(scope.clone()), stop.clone());
+    }
     let (mut seen, mut idle, mut rescues) = (0, 0, 0);
     while world.live.get() > 0 && leave_at.is_none_or(|at| world.points.get() < at) {
         // A turn of the reactor each time.
         thread::sleep(Duration::ZERO);
-        if world.points.get() != seen || world.timed.get() > 0 {
-            seen = world.points.get();
+        if world.moves.get() != seen || world.timed.get() > 0 {
+            seen = world.moves.get();
             idle = 0;
             continue;
         }
@@ -270,7 +284,7 @@ fn supervise(world: &Rc<World>, program: &Program, leave_at: Option<usize>) {
         rescues += 1;
         idle = 0;
         world.statistics.borrow_mut().rescues += 1;
-        world.cancel(seen);
+        world.cancel(seen, 0);
     }
     world.ending.set(true);
 }

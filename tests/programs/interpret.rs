@@ -5,7 +5,7 @@ use std::ops::DerefMut;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::TryLockError;
 
-use greenlit::cancel::Cancelled;
+use greenlit::cancel::{Cancelled, checkpoint};
 use greenlit::sync::{LockResult, MutexGuard, TryLockResult};
 use greenlit::thread;
 
@@ -27,6 +27,7 @@ impl Context {
 
     fn step(&self, statement: &Statement) {
         let bodies = &statement.bodies[..];
+        self.world.moved();
         match statement.act {
             Act::Yield => self.call("yield_now", None, Time::Never, thread::yield_now),
             Act::Sleep(time) => self.sleep(time),
@@ -52,9 +53,18 @@ impl Context {
             Act::ReadStream(index) => self.read_stream(index),
             Act::Spawn(Then::Abort) => self.spawn_to_abort(&bodies[0], &bodies[1]),
             Act::Spawn(then) => self.spawn(then, &bodies[0]),
-            Act::Threads => self.threads(bodies),
+            Act::Threads(cancels) => self.threads(bodies, cancels),
             Act::Catch => self.catch(&bodies[0]),
             Act::Defer => self.defer(&bodies[0], &bodies[1]),
+            Act::Scope(time) => self.scope(time, &bodies[0]),
+            Act::SharedScope(index) => self.shared_scope(index, &bodies[0]),
+            Act::Timeout(time) => self.timeout(time, &bodies[0]),
+            Act::Shield => self.shield(&bodies[0]),
+            Act::NoUnwind => self.no_unwind(&bodies[0]),
+            Act::UntilRequested => self.until_requested(&bodies[0]),
+            Act::Checkpoint => self.call("checkpoint", None, Time::Never, checkpoint),
+            Act::MoveDeadline(time) => self.move_deadline(time),
+            Act::CancelScope(place) => self.cancel_scope(place),
             Act::Repeat(times) => (0..times).for_each(|_| self.run(&bodies[0])),
         }
     }
@@ -287,14 +297,17 @@ impl Context {
 
     /// Runs what must not wait for long.
     pub(super) fn briefly(&self, body: impl FnOnce()) {
-        struct Resets<'a>(&'a Cell<bool>, bool);
-        impl Drop for Resets<'_> {
-            fn drop(&mut self) {
-                self.0.set(self.1);
-            }
-        }
         let _resets = Resets(&self.brief, self.brief.replace(true));
         body();
+    }
+}
+
+/// Sets a cell back.
+pub(super) struct Resets<'a>(pub(super) &'a Cell<bool>, pub(super) bool);
+
+impl Drop for Resets<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.1);
     }
 }
 

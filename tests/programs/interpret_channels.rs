@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
+use greenlit::cancel::Cancelled;
 use greenlit::sync::mpsc::{self, RecvTimeoutError};
 use greenlit::sync::oneshot;
 use greenlit::sync::select::{Arm, Select, after};
@@ -287,10 +288,16 @@ impl Context {
         match result {
             Ok(0) => self.fault("an open stream is at its end"),
             Ok(_) => {}
-            Err(error) if self.may_fail() && error.kind() == io::ErrorKind::Other => {}
+            Err(error) if self.may_fail() && is_cancel(&error) => {}
             Err(error) => self.fault(&format!("a stream says {error:?}")),
         }
     }
+}
+
+/// Whether an error says that a cancel ended the call, and not as one after which std tries again.
+fn is_cancel(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    inner.is_some_and(|inner| inner.is::<Cancelled>()) && error.kind() != io::ErrorKind::Interrupted
 }
 
 struct Waits<'a>(&'a Cell<usize>);

@@ -11,7 +11,7 @@ use greenlit::thread::{self, JoinHandle};
 
 use super::context::Context;
 use super::ledger::Token;
-use super::region::Region;
+use super::region::{Region, Stop};
 use super::statement::{Body, Then, Time};
 use super::world::{Victim, World};
 
@@ -19,14 +19,14 @@ use super::world::{Victim, World};
 const THREADS: usize = 40;
 
 /// A victim, until it goes.
-struct Registered<'a> {
+pub(super) struct Registered<'a> {
     world: &'a World,
     number: usize,
 }
 
 impl<'a> Registered<'a> {
-    fn new(world: &'a World, victim: Victim, region: &Rc<Region>) -> Self {
-        let number = world.register(victim, region.clone());
+    pub(super) fn new(world: &'a World, victim: Victim, stop: &Rc<Stop>) -> Self {
+        let number = world.register(victim, stop.clone());
         Self { world, number }
     }
 }
@@ -40,7 +40,7 @@ impl Drop for Registered<'_> {
 /// Spawns a green thread of its own.
 pub(crate) fn launch(world: &Rc<World>, body: &Body) -> (JoinHandle<Token>, Rc<Region>) {
     let context = Context::new(world, None);
-    let region = context.region.borrow().clone();
+    let region = context.region();
     let body = body.clone();
     let captured = world.ledger.token();
     let handle = thread::spawn(move || {
@@ -67,7 +67,7 @@ impl Context {
             return;
         }
         let handle = Rc::new(handle);
-        let registered = Registered::new(&self.world, Victim::Thread(handle.clone()), &region);
+        let registered = Registered::new(&self.world, Victim::Thread(handle.clone()), &region.stop);
         let result = if then == Then::Select {
             let result = self.call("select (join)", None, Time::Never, || {
                 select! { join(handle) -> result => result }
@@ -112,17 +112,19 @@ impl Context {
     }
 
     /// The last body is the scope's own, the others are its threads'.
-    pub(super) fn threads(&self, bodies: &[Body]) {
+    pub(super) fn threads(&self, bodies: &[Body], cancels: bool) {
         let Some((own, others)) = bodies.split_last() else {
             return;
         };
         // Both are borrowed by the threads: none may outlive them.
         let alive = Cell::new(0);
         let _gone = Gone(self, &alive);
+        let mut stops = Vec::new();
         self.call_around("scope", || {
             thread::scope(|scope| {
                 for body in others.iter().filter(|_| self.admits()) {
                     let context = Self::new(&self.world, Some(self));
+                    stops.push(context.region().stop.clone());
                     let lives = Lives::new(&alive);
                     scope.spawn(move || {
                         let _lives = lives;
@@ -130,6 +132,10 @@ impl Context {
                     });
                 }
                 self.run(own);
+                if cancels {
+                    stops.iter().for_each(|stop| stop.cancelled.set(true));
+                    scope.cancel("its owner says so");
+                }
             });
         });
     }
@@ -144,7 +150,7 @@ struct Cancels<'a>(&'a Region);
 
 impl Drop for Cancels<'_> {
     fn drop(&mut self) {
-        self.0.cancelled.set(true);
+        self.0.stop.cancelled.set(true);
     }
 }
 

@@ -6,6 +6,7 @@ mod generate;
 mod harness;
 mod interpret;
 mod interpret_channels;
+mod interpret_scopes;
 mod interpret_threads;
 mod ledger;
 mod random;

@@ -69,13 +69,27 @@ pub(crate) enum Act {
     WriteStream(usize),
     ReadStream(usize),
     Spawn(Then),
-    /// `thread::scope`: the last body is its own, the others are its threads'.
-    Threads,
+    /// `thread::scope`: the last body is its own, the others are its threads'. It may cancel them
+    /// before it ends.
+    Threads(bool),
     /// Runs the body, catches what unwinds it, and goes on.
     Catch,
     /// Runs the second body, and the first in a destructor after it.
     Defer,
     Repeat(usize),
+    /// Runs the body in a cancel scope; the time says when its deadline is.
+    Scope(Time),
+    /// Runs the body in a scope that others may be in too.
+    SharedScope(usize),
+    Timeout(Time),
+    Shield,
+    NoUnwind,
+    UntilRequested,
+    Checkpoint,
+    /// Sets another deadline for the innermost scope.
+    MoveDeadline(Time),
+    /// Cancels one of the scopes that it is in, counted from the innermost.
+    CancelScope(usize),
 }
 
 pub(crate) type Body = Rc<Vec<Statement>>;

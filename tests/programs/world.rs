@@ -4,17 +4,21 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, Read, Write};
 use std::rc::Rc;
+use std::time::Duration;
 
+use greenlit::cancel::Scope;
 use greenlit::io::{PipeReader, PipeWriter, ReadyArm, pipe, readable};
 use greenlit::os::unix::net::UnixStream;
 use greenlit::sync::{Condvar, Event, Mutex, RwLock, Semaphore};
 use greenlit::thread::{self, JoinHandle};
+use greenlit::time::Instant;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::channel::Channel;
-use super::generate::{CHANNELS, MUTEXES, PERMITS, STREAMS};
+use super::context::SOON;
+use super::generate::{CHANNELS, MUTEXES, PERMITS, SCOPES, STREAMS};
 use super::ledger::{Ledger, Plan, Statistics, Token};
-use super::region::Region;
+use super::region::Stop;
 
 /// What threads wait for, and how many do, of each of its two kinds of waiters.
 pub(crate) struct Shared<T> {
@@ -47,11 +51,18 @@ pub(crate) struct World {
     pub(crate) channels: [Shared<Channel>; CHANNELS],
     streams: [OnceCell<Shared<Stream>>; STREAMS],
 
+    /// Those that several threads may be in.
+    pub(crate) scopes: [(Scope, Rc<Stop>); SCOPES],
+
     pub(crate) plan: RefCell<Plan>,
-    victims: RefCell<Vec<(usize, Victim, Rc<Region>)>>,
+    victims: RefCell<Vec<(usize, Victim, Rc<Stop>)>>,
     next_victim: Cell<usize>,
+    /// At which point, whom, and how.
+    pub(crate) cancels: RefCell<Vec<(usize, usize, usize)>>,
     /// How many suspension points have passed.
     pub(crate) points: Cell<usize>,
+    /// Counts whatever somebody does.
+    pub(crate) moves: Cell<usize>,
     /// Threads that have not ended.
     pub(crate) live: Cell<usize>,
     pub(crate) spawned: Cell<usize>,
@@ -67,6 +78,7 @@ pub(crate) struct World {
 #[derive(Clone)]
 pub(crate) enum Victim {
     Thread(Rc<JoinHandle<Token>>),
+    Scope(Scope),
 }
 
 /// Bytes that go through a file descriptor.
@@ -96,10 +108,13 @@ impl World {
             event: Shared::new(Event::new()),
             channels: Channel::all().map(Shared::new),
             streams: [const { OnceCell::new() }; STREAMS],
+            scopes: [(); SCOPES].map(|()| (Scope::new(), Rc::default())),
             plan: RefCell::new(plan),
             victims: RefCell::new(Vec::new()),
             next_victim: Cell::new(0),
+            cancels: RefCell::new(Vec::new()),
             points: Cell::new(0),
+            moves: Cell::new(0),
             live: Cell::new(0),
             spawned: Cell::new(0),
             unwinding: Cell::new(0),
@@ -117,10 +132,10 @@ impl World {
     }
 
     /// Makes known whom a cancel may hit; returns its number.
-    pub(crate) fn register(&self, victim: Victim, region: Rc<Region>) -> usize {
+    pub(crate) fn register(&self, victim: Victim, stop: Rc<Stop>) -> usize {
         let number = self.next_victim.get();
         self.next_victim.set(number + 1);
-        self.victims.borrow_mut().push((number, victim, region));
+        self.victims.borrow_mut().push((number, victim, stop));
         number
     }
 
@@ -137,6 +152,10 @@ impl World {
         drop(victims);
     }
 
+    pub(crate) fn moved(&self) {
+        self.moves.set(self.moves.get() + 1);
+    }
+
     /// A suspension point: here the plan may cancel somebody.
     pub(crate) fn point(&self) {
         let point = self.points.get();
@@ -144,29 +163,64 @@ impl World {
         let victim = match &mut *self.plan.borrow_mut() {
             Plan::Random { random, one_in } => {
                 let hits = random.one_in(*one_in);
-                hits.then(|| random.number() as usize >> 1)
+                hits.then(|| (random.number() as usize >> 1, random.below(12)))
             }
-            Plan::At { point: at, victim } if point == *at => Some(*victim),
+            Plan::At { point: at, victim } if point == *at => Some((*victim, 0)),
             _ => None,
         };
-        if let Some(victim) = victim {
-            self.cancel(victim);
+        if let Some((victim, how)) = victim {
+            self.cancel(victim, how);
         }
     }
 
-    /// Cancels one of those there are.
-    pub(crate) fn cancel(&self, victim: usize) {
+    /// Cancels one of those there are, in one of several ways.
+    pub(crate) fn cancel(&self, victim: usize, how: usize) {
         let victims = self.victims.borrow();
         if victims.is_empty() {
             return;
         }
-        let (_, victim, region) = &victims[victim % victims.len()];
-        let (victim, region) = (victim.clone(), region.clone());
+        let (number, victim, stop) = &victims[victim % victims.len()];
+        self.cancels
+            .borrow_mut()
+            .push((self.points.get(), *number, how));
+        let (victim, stop) = (victim.clone(), stop.clone());
         drop(victims);
         self.statistics.borrow_mut().cancels += 1;
-        region.cancelled.set(true);
-        match &victim {
-            Victim::Thread(handle) => handle.cancel("by chance"),
+        // A request gives no time, a little, or as much as one likes.
+        let graces = [Duration::ZERO, SOON, Duration::from_secs(3600)];
+        match (&victim, how) {
+            (Victim::Thread(handle), 0..=8) => {
+                stop.cancelled.set(true);
+                handle.cancel("by chance");
+            }
+            (Victim::Thread(handle), _) => {
+                let grace = graces[how % 3];
+                handle.cancel_softly("by chance", grace);
+                // When exactly it began, nobody can be asked.
+                let end = Instant::now() + grace;
+                let earlier = stop.deadline.get().filter(|earlier| *earlier < end);
+                stop.request(Some(earlier.unwrap_or(end)));
+                stop.doubtful.set(true);
+            }
+            (Victim::Scope(scope), 0..=5) => {
+                stop.cancelled.set(true);
+                scope.cancel("by chance");
+            }
+            (Victim::Scope(scope), 6..=8) => {
+                let grace = graces[how % 3];
+                scope.cancel_softly("by chance", grace);
+                stop.request(scope.deadline());
+            }
+            (Victim::Scope(scope), 9 | 10) => {
+                let moved = [None, Some(Instant::now())][how % 2];
+                stop.move_deadline(moved);
+                scope.set_deadline(moved);
+            }
+            // Word of it comes with a turn.
+            (Victim::Scope(scope), _) => {
+                stop.doubtful.set(true);
+                scope.handle().cancel("from afar");
+            }
         }
     }
 
