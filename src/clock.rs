@@ -28,10 +28,16 @@ fn epoch() -> std::time::Instant {
 fn at_epoch() -> u64 {
     static AT_EPOCH: OnceLock<u64> = OnceLock::new();
     *AT_EPOCH.get_or_init(|| {
-        // Read in this order the difference is too large if anything, and `now` behind: by the time
-        // between two readings, and never ahead.
-        let since_epoch = nanos(std::time::Instant::now());
-        read(ClockId::CLOCK_MONOTONIC).wrapping_sub(since_epoch)
+        // Read in this order the difference is too large if anything, and `now` behind `Instant`: by the
+        // time between two readings, the closest of a few, so that whoever compares them one after the
+        // other does not see it.
+        let pairs = (0..8).map(|_| {
+            let since_epoch = nanos(std::time::Instant::now());
+            read(ClockId::CLOCK_MONOTONIC).wrapping_sub(since_epoch)
+        });
+        pairs
+            .min_by_key(|at_epoch| at_epoch.cast_signed())
+            .unwrap_or(0)
     })
 }
 

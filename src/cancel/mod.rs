@@ -138,7 +138,9 @@ pub fn no_unwind<R>(f: impl FnOnce() -> R) -> R {
 #[inline]
 pub fn checkpoint() {
     if let Some(core) = Core::current() {
-        core.checkpoint();
+        // What cannot be unwound goes on.
+        let _ = core.check_cancel();
+        core.spend();
     }
 }
 

@@ -453,7 +453,7 @@ impl Core {
         if self.budget.get() == 0 {
             self.serve();
         }
-        running.clear(flag::WATCHED | flag::FRESH);
+        running.clear(flag::WATCHED);
         self.interrupt_at_entry(running);
         if running.has(flag::NO_SWITCH) {
             self.refuse_switch(running, None);

@@ -155,8 +155,6 @@ unsafe fn enter(core: &Core, region: &Region) {
         record.set(flag::DEADLINE);
         if region.nearest() <= region.made_at() {
             core.expire(record);
-        } else if region.made_at() != 0 {
-            record.set(flag::FRESH);
         }
     }
     if region.kind() != Kind::Scope || region.stop() != Stop::None {
@@ -378,20 +376,9 @@ impl Core {
 
     /// Notes which deadlines of the running thread have passed; none, most often.
     pub(super) fn look_at_deadlines(&self, record: &Record) {
-        if record.has(flag::FRESH) {
-            return record.clear(flag::FRESH);
-        }
         if record.has(flag::DEADLINE) && clock::has_passed(record.nearest_deadline()) {
             self.expire(record);
         }
-    }
-
-    /// Looks for a cancel, and at the clock where there is a deadline. Others may run.
-    pub(crate) fn checkpoint(&self) {
-        self.running().clear(flag::FRESH);
-        // What cannot be unwound goes on.
-        let _ = self.check_cancel();
-        self.spend();
     }
 
     /// A deadline of the thread has passed.

@@ -191,8 +191,6 @@ pub(crate) mod flag {
     pub(crate) const STOPPED: u32 = 1 << 5;
     /// It is in a region with a deadline.
     pub(crate) const DEADLINE: u32 = 1 << 6;
-    /// The clock was read just now, for a deadline: the next call need not.
-    pub(crate) const FRESH: u32 = 1 << 11;
     /// It is in a region that cannot be unwound.
     pub(crate) const NO_UNWIND: u32 = 1 << 7;
     /// It must not switch.

@@ -42,8 +42,7 @@ pub(crate) struct Region {
     stop: Cell<Stop>,
     /// Whether `deadline` is the end of the time that a request left.
     is_grace: Cell<bool>,
-    /// When it was made, if the clock was read for that; else 0. The first call in it need not look at
-    /// the clock again.
+    /// When it was made, if the clock was read for that; else 0.
     made_at: u64,
     /// Whether it was entered on a coroutine's stack, which may be left in the middle of it.
     pub(crate) in_coroutine: Cell<bool>,
