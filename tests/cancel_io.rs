@@ -6,13 +6,15 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::rc::Rc;
 
 use greenlit::cancel::{self, Cancelled};
+use greenlit::io::copy_bidirectional;
+use greenlit::os::unix::net::UnixStream;
 use greenlit::process::Child;
-use greenlit::thread::{self, yield_now};
+use greenlit::thread;
 
 mod cancelling;
 mod scene;
 
-use cancelling::{By, cancelled_by, each};
+use cancelling::{ALL, By, cancelled_by, each};
 use scene::{settle, until};
 
 /// Bytes `from` to `to` of a stream in which each place can be told by what is around it.
@@ -41,13 +43,17 @@ fn read_exact_ends_in_its_middle_and_the_rest_is_there() {
                 move || reader.borrow_mut().read_exact(&mut buffer.borrow_mut())
             };
             let mut writes = Some(|| ends.writer.write_all(&pattern(HALF, WHOLE)).unwrap());
-            let when = || {
-                until(|| seen.bytes.get() == HALF && seen.waits());
-                if at_once && let Some(mut write) = writes.take() {
+            let is_due = || {
+                let is_due = seen.bytes.get() == HALF && seen.waits();
+                if is_due
+                    && at_once
+                    && let Some(mut write) = writes.take()
+                {
                     write();
                 }
+                is_due
             };
-            let done = cancelled_by(by, when, body);
+            let done = cancelled_by(by, is_due, body);
 
             // The borrows have ended, so destructors ran.
             let (mut reader, mut buffer) = (reader.borrow_mut(), buffer.borrow_mut());
@@ -55,7 +61,6 @@ fn read_exact_ends_in_its_middle_and_the_rest_is_there() {
             let expected = match done {
                 Some(_) if at_once => WHOLE,
                 Some(_) => panic!("{kind:?} {by:?}: it was not cancelled"),
-                None if by == By::Timeout => taken,
                 None => HALF,
             };
             assert_eq!(taken, expected, "{kind:?} {by:?}");
@@ -84,8 +89,8 @@ fn lines_end_and_those_that_were_complete_are_kept() {
                 }
             }
         };
-        let when = || until(|| seen.bytes.get() == 15 && seen.waits());
-        assert!(cancelled_by(by, when, body).is_none(), "{kind:?} {by:?}");
+        let is_due = || seen.bytes.get() == 15 && seen.waits();
+        assert!(cancelled_by(by, is_due, body).is_none(), "{kind:?} {by:?}");
         assert_eq!(*lines.borrow(), ["one", "two"], "{kind:?} {by:?}");
 
         ends.writer.write_all(b" a line\nfour\n").unwrap();
@@ -117,8 +122,8 @@ fn read_until_keeps_the_half_line_in_its_buffer() {
                     .read_until(b'\n', &mut line.borrow_mut())
             }
         };
-        let when = || until(|| seen.bytes.get() == 7 && seen.waits());
-        assert!(cancelled_by(by, when, body).is_none(), "{kind:?} {by:?}");
+        let is_due = || seen.bytes.get() == 7 && seen.waits();
+        assert!(cancelled_by(by, is_due, body).is_none(), "{kind:?} {by:?}");
 
         ends.writer.write_all(b" a line\nfour\n").unwrap();
         let (mut reader, mut line) = (reader.borrow_mut(), line.borrow_mut());
@@ -139,8 +144,8 @@ fn copy_ends_while_it_reads_and_all_that_it_took_has_arrived() {
             let source = Rc::clone(&source);
             move || io::copy(&mut *source.borrow_mut(), &mut sink)
         };
-        let when = || until(|| seen.bytes.get() == HALF && seen.waits());
-        assert!(cancelled_by(by, when, body).is_none(), "{kind:?} {by:?}");
+        let is_due = || seen.bytes.get() == HALF && seen.waits();
+        assert!(cancelled_by(by, is_due, body).is_none(), "{kind:?} {by:?}");
 
         let (mut arrived, mut reader) = (Vec::new(), to.reader);
         reader.read_to_end(&mut arrived).unwrap();
@@ -174,8 +179,8 @@ fn copy_and_write_all_end_while_they_write() {
                     }
                 }
             };
-            let when = || until(|| seen.waits());
-            assert!(cancelled_by(by, when, body).is_none(), "{kind:?} {by:?}");
+            let is_due = || seen.waits();
+            assert!(cancelled_by(by, is_due, body).is_none(), "{kind:?} {by:?}");
 
             let written = seen.bytes.get();
             let mut reader = ends.reader;
@@ -203,6 +208,46 @@ impl Read for Endless {
     }
 }
 
+/// Behaviours 31 and 32: both directions end with the call, and the streams are as they were.
+#[test]
+fn copy_bidirectional_ends_in_both_directions() {
+    for by in ALL {
+        greenlit::run(|| {
+            let (mut left, a) = UnixStream::pair().unwrap();
+            let (b, mut right) = UnixStream::pair().unwrap();
+            let streams = Rc::new((a, b));
+            let body = {
+                let streams = Rc::clone(&streams);
+                move || copy_bidirectional(&streams.0, &streams.1)
+            };
+            let mut word = [0; 5];
+            let is_due = || {
+                if by == By::Timeout {
+                    return true;
+                }
+                left.write_all(b"there").unwrap();
+                right.read_exact(&mut word).unwrap();
+                right.write_all(b"back!").unwrap();
+                left.read_exact(&mut word).unwrap();
+                assert_eq!(&word, b"back!", "{by:?}");
+                true
+            };
+            assert!(cancelled_by(by, is_due, body).is_none(), "{by:?}");
+
+            // Nobody copies any more, and neither is shut down.
+            let (mut a, mut b) = (&streams.0, &streams.1);
+            for (mut from, to) in [(&left, &mut a), (&right, &mut b)] {
+                from.write_all(b"after").unwrap();
+                to.read_exact(&mut word).unwrap();
+                assert_eq!(&word, b"after", "{by:?}");
+                to.write_all(b"words").unwrap();
+                from.read_exact(&mut word).unwrap();
+                assert_eq!(&word, b"words", "{by:?}");
+            }
+        });
+    }
+}
+
 /// Behaviour 25: the bytes and the cancel come in one turn, the bytes first. The value wins, and the
 /// cancel comes at the next call.
 #[test]
@@ -221,17 +266,23 @@ fn a_call_whose_bytes_came_before_the_cancel_returns_them() {
                     thread::park();
                 }
             };
-            let when = move || {
-                // Both wait when they are written to, in one slice by one who does not park; the
-                // first event is ours.
-                thread::spawn(move || {
+            // Both wait when they are written to, in one slice by one who does not park; the first
+            // event is that of who cancels.
+            let asks = Rc::new(Cell::new(false));
+            thread::spawn({
+                let asks = Rc::clone(&asks);
+                move || {
+                    until(|| asks.get());
                     settle();
                     (&early_peer).write_all(b"!").unwrap();
                     (&late_peer).write_all(b"both").unwrap();
-                });
-                early.read_exact(&mut [0]).unwrap();
+                }
+            });
+            let is_due = || {
+                asks.set(true);
+                early.read_exact(&mut [0]).is_ok()
             };
-            assert!(cancelled_by(by, when, body).is_none(), "{by:?}");
+            assert!(cancelled_by(by, is_due, body).is_none(), "{by:?}");
             assert_eq!(value.get(), Some(*b"both"), "{by:?}");
         });
     }
@@ -276,9 +327,9 @@ fn what_cannot_be_unwound_gets_an_error_and_does_not_try_again() {
                 })
             }
         };
-        let when = || until(|| seen.bytes.get() == HALF && seen.waits());
+        let is_due = || seen.bytes.get() == HALF && seen.waits();
         // A body that returns has returned, but a thread's own cancel is the joiner's matter too.
-        let errors = cancelled_by(by, when, body).expect("it was not unwound");
+        let errors = cancelled_by(by, is_due, body).expect("it was not unwound");
         errors.iter().for_each(|error| check_error(error, by));
 
         ends.writer.write_all(&pattern(HALF, WHOLE)).unwrap();
@@ -318,10 +369,7 @@ fn a_destructor_gets_an_error_and_is_not_unwound() {
                 thread::park();
             }
         };
-        assert!(
-            cancelled_by(by, yield_now, body).is_none(),
-            "{kind:?} {by:?}"
-        );
+        assert!(cancelled_by(by, || true, body).is_none(), "{kind:?} {by:?}");
         assert_eq!(errors.borrow().len(), 3);
         errors
             .borrow()

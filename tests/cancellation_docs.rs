@@ -84,8 +84,6 @@ const EXEMPT: &[(&str, &str, &str)] = &[
     ("src/net/udp_options.rs", "join_multicast_v6", OPTION),
     ("src/net/unix/datagram.rs", "connect", OPTION),
     ("src/net/unix/datagram.rs", "connect_addr", OPTION),
-    ("src/park/queue.rs", "park_until", NEXT),
-    ("src/park/waiter.rs", "park_until", NEXT),
     ("src/sync/broadcast/mod.rs", "send", NO_WAIT),
     ("src/sync/oneshot.rs", "send", NO_WAIT),
     ("src/sync/select/conditions.rs", "after", ARM),
@@ -102,7 +100,6 @@ const SUSPENDS: &str =
 const OPTION: &str = "the kernel only notes it";
 const NO_WAIT: &str = "nothing is waited for";
 const ARM: &str = "it makes an arm, for a `select` that blocks";
-const NEXT: &str = "the call before it speaks for both";
 
 /// Macros that block.
 const MACROS: &[&str] = &["eprint", "eprintln", "print", "println", "select"];

@@ -152,7 +152,8 @@ impl<T: fmt::Debug> fmt::Debug for WriteHalf<T> {
 ///
 /// # Cancellation
 ///
-/// A cancelled green thread unwinds from here, once the other direction has ended.
+/// The other direction is cancelled too, and waited for; then the green thread unwinds. Both streams
+/// are left open, and what was read and not yet written is lost.
 ///
 /// # Examples
 ///

@@ -75,6 +75,10 @@ impl WaitQueue {
     /// # Panics
     ///
     /// Outside a runtime.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`park`](Self::park).
     #[track_caller]
     #[must_use = "false says that the deadline has passed"]
     pub fn park_until(&self, reason: Reason, deadline: Instant) -> bool {

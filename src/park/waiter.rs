@@ -215,6 +215,11 @@ impl Waiter {
     /// # Panics
     ///
     /// As [`park`](Self::park).
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled green thread unwinds from here, and `done` has said no before; if it unwinds
+    /// already, the answer is `false`.
     #[must_use = "false says that the deadline has passed"]
     pub fn park_until(
         &self,

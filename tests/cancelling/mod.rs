@@ -4,13 +4,14 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::io::{self, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use greenlit::cancel::{Cancelled, Scope};
 use greenlit::net::{TcpListener, TcpStream};
 use greenlit::os::unix::net::UnixStream;
 use greenlit::process::{Child, Command, Stdio};
-use greenlit::thread;
+use greenlit::thread::yield_now;
 use greenlit::time::{self, Duration, Instant};
 
 use crate::scene::start;
@@ -35,14 +36,19 @@ pub(crate) const ALL: [By; 5] = [
 
 const REASON: &str = "the test has seen enough";
 
-/// Long enough for what does not wait.
-const SOON: Duration = Duration::from_millis(50);
+thread_local! {
+    /// How long a timeout is; it is doubled where that was too short to come to the middle.
+    static LIMIT: Cell<Duration> = const { Cell::new(Duration::from_millis(20)) };
+}
 
-/// Runs `body` in a green thread of its own and cancels it when `when` returns; a timeout does not
-/// wait for that. Returns what the body did; `None` where the cancel has ended it.
+/// The payload of a test whose timeout passed before the call was in its middle.
+struct TooEarly;
+
+/// Runs `body` in a green thread of its own and cancels it when `is_due` says that it is in its
+/// middle. Returns what the body did; `None` where the cancel has ended it.
 pub(crate) fn cancelled_by<R: 'static>(
     by: By,
-    when: impl FnOnce(),
+    mut is_due: impl FnMut() -> bool,
     body: impl FnOnce() -> R + 'static,
 ) -> Option<R> {
     let scope = Scope::new();
@@ -51,10 +57,20 @@ pub(crate) fn cancelled_by<R: 'static>(
         assert_eq!(cancelled.is_deadline(), by == By::Deadline);
         assert!(by == By::Deadline || cancelled.reason() == REASON);
     };
+    let patience = Instant::now() + Duration::from_secs(30);
+    let mut wait = || {
+        while !is_due() {
+            assert!(
+                Instant::now() < patience,
+                "{by:?}: it does not come to its middle"
+            );
+            yield_now();
+        }
+    };
     match by {
         By::Handle => {
             let worker = start(body);
-            when();
+            wait();
             worker.cancel(REASON);
             let payload = |payload: Box<dyn Any + Send>| {
                 because(*payload.downcast().expect("no panic"));
@@ -62,13 +78,20 @@ pub(crate) fn cancelled_by<R: 'static>(
             return worker.join().map_err(payload).ok();
         }
         By::Timeout => {
-            let worker = thread::spawn(move || time::timeout(SOON, body));
+            let limit = LIMIT.get();
+            let worker = start(move || time::timeout(limit, body));
+            while !is_due() {
+                if worker.is_finished() {
+                    resume_unwind(Box::new(TooEarly));
+                }
+                yield_now();
+            }
             return worker.join().unwrap().ok();
         }
         By::Scope | By::Deadline | By::OsThread => {}
     }
     let worker = start(move || inside.run(body));
-    when();
+    wait();
     match by {
         By::Deadline => scope.set_deadline(Some(Instant::now())),
         By::OsThread => {
@@ -136,7 +159,17 @@ impl Kind {
 pub(crate) fn each(test: impl Fn(Kind, By)) {
     for kind in [Kind::Tcp, Kind::Unix, Kind::Pipe, Kind::Child] {
         for by in ALL {
-            greenlit::run(|| test(kind, by));
+            again_if_too_early(|| test(kind, by));
+        }
+    }
+}
+
+/// Runs `test` until no timeout of it has passed too early.
+pub(crate) fn again_if_too_early(test: impl Fn()) {
+    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| greenlit::run(&test))) {
+        match payload.downcast::<TooEarly>() {
+            Ok(_) => LIMIT.set(LIMIT.get() * 2),
+            Err(payload) => resume_unwind(payload),
         }
     }
 }
