@@ -119,6 +119,10 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     /// # Panics
     ///
     /// As [`spawn`](super::spawn). [`Builder::spawn_scoped`] returns an error instead.
+    ///
+    /// # Cancellation
+    ///
+    /// It waits only where [`ScopeBuilder::at_most`] lets so many threads run at once; see there.
     #[inline]
     #[track_caller]
     pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
@@ -256,6 +260,10 @@ impl Builder {
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`Scope::spawn`].
     ///
     /// # Examples
     ///

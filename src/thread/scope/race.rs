@@ -118,6 +118,10 @@ impl<'scope, 'env, T, E> Race<'scope, 'env, T, E> {
     /// # Panics
     ///
     /// As [`Scope::spawn`]. [`spawn_with`](Self::spawn_with) returns an error instead.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`Scope::spawn`].
     #[track_caller]
     pub fn spawn<F>(&'scope self, f: F) -> ScopedJoinHandle<'scope, ()>
     where
@@ -135,6 +139,10 @@ impl<'scope, 'env, T, E> Race<'scope, 'env, T, E> {
     /// # Errors
     ///
     /// As [`Builder::spawn`].
+    ///
+    /// # Cancellation
+    ///
+    /// As [`Scope::spawn`].
     #[track_caller]
     pub fn spawn_with<F>(
         &'scope self,

@@ -118,6 +118,10 @@ impl<'scope, 'env, E> TryScope<'scope, 'env, E> {
     /// # Panics
     ///
     /// As [`Scope::spawn`]. [`spawn_with`](Self::spawn_with) returns an error instead.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`Scope::spawn`].
     #[track_caller]
     pub fn spawn<F, T>(&'scope self, f: F) -> TryJoinHandle<'scope, T>
     where
@@ -136,6 +140,10 @@ impl<'scope, 'env, E> TryScope<'scope, 'env, E> {
     /// # Errors
     ///
     /// As [`Builder::spawn`].
+    ///
+    /// # Cancellation
+    ///
+    /// As [`Scope::spawn`].
     #[track_caller]
     pub fn spawn_with<F, T>(
         &'scope self,
