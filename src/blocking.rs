@@ -2,6 +2,7 @@
 //! green thread that asked is parked: [`unblock`], and what name lookup and `fs` are made of.
 
 use std::cell::UnsafeCell;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +29,7 @@ use crate::scheduler::{Reason, Wakers};
 /// # Cancellation
 ///
 /// A cancelled green thread does not wait for `f`, which runs to its end elsewhere, and whose
-/// result is dropped there. A destructor that calls this while its green thread unwinds waits.
+/// result is dropped there. Where it cannot be unwound, or in a destructor that an unwinding runs, it waits.
 ///
 /// # Examples
 ///
@@ -55,16 +56,39 @@ pub(crate) fn offload<R: Send + 'static>(
     what: &'static str,
     f: impl FnOnce() -> R + Send + 'static,
 ) -> R {
-    offload_to(Room::Pool, what, f)
+    let result = offload_or_leave(Room::Pool, what, f, |_| false);
+    result.expect("a job that is not left has a result")
 }
 
-/// As [`offload`], for what may take for ever, such as the lock of a file: on an OS thread of its
-/// own, so that the pool's are left to others.
+/// As [`offload`], for I/O: a cancel that cannot unwind is its error, and the job is left to itself.
+/// In a destructor that an unwinding runs it waits.
+pub(crate) fn offload_io<R: Send + 'static>(
+    what: &'static str,
+    f: impl FnOnce() -> io::Result<R> + Send + 'static,
+) -> io::Result<R> {
+    offload_or_leave(Room::Pool, what, f, may_leave).unwrap_or_else(|| Err(cancelled()))
+}
+
+/// As [`offload_io`], for what may take for ever, such as the opening of a FIFO: on an OS thread of
+/// its own, so that the pool's are left to others.
 pub(crate) fn offload_apart<R: Send + 'static>(
     what: &'static str,
-    f: impl FnOnce() -> R + Send + 'static,
-) -> R {
-    offload_to(Room::Apart, what, f)
+    f: impl FnOnce() -> io::Result<R> + Send + 'static,
+) -> io::Result<R> {
+    offload_or_leave(Room::Apart, what, f, may_leave).unwrap_or_else(|| Err(cancelled()))
+}
+
+/// Whether the running thread, which is cancelled and is not unwound by it, may leave its job.
+fn may_leave(core: &Core) -> bool {
+    !(thread::panicking() && core.unwinds(core.running()))
+}
+
+#[cold]
+fn cancelled() -> io::Error {
+    match Core::current().and_then(Core::cancelled) {
+        Some(cancelled) => cancelled.into(),
+        None => io::Error::other("the green thread is cancelled"),
+    }
 }
 
 /// Where a job runs.
@@ -76,16 +100,21 @@ enum Room {
     Apart,
 }
 
-fn offload_to<R: Send + 'static>(
+/// Has another OS thread run `f`, and waits for its result. `None` where a cancel could not unwind and
+/// `leaves` says that the job is to be left.
+fn offload_or_leave<R: Send + 'static>(
     room: Room,
     what: &'static str,
     f: impl FnOnce() -> R + Send + 'static,
-) -> R {
+    leaves: fn(&Core) -> bool,
+) -> Option<R> {
     let Some(core) = Core::current() else {
         refuse_in_child();
-        return f();
+        return Some(f());
     };
-    let _ = core.check_cancel();
+    if core.check_cancel().is_err() && leaves(core) {
+        return None;
+    }
     let result = Arc::new(Mutex::new(None));
     let call = Letter::new(core);
     let job = {
@@ -102,13 +131,16 @@ fn offload_to<R: Send + 'static>(
         let result = result.lock().unwrap_or_else(PoisonError::into_inner);
         result.is_some()
     };
-    // A destructor that runs while its thread unwinds waits for the result all the same.
     if !wait(core, what, Mask::No, &is_done) {
+        if leaves(core) {
+            return None;
+        }
+        // A destructor that runs while its thread unwinds waits for the result all the same.
         wait(core, what, Mask::Yes, &is_done);
     }
     let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
     match value.expect("the wait ended with a result") {
-        Ok(value) => value,
+        Ok(value) => Some(value),
         Err(payload) => resume_unwind(payload),
     }
 }

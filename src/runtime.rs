@@ -161,7 +161,7 @@ impl Builder {
     /// How long the end of a run waits for the green threads that it has cancelled before it says on
     /// stderr who has not stopped, what each waits for, and where it was spawned; 5 seconds where
     /// this is not called. It says so once, and goes on waiting; see [`run`]. `Duration::MAX` keeps
-    /// it silent.
+    /// it silent. In a program whose panics abort it says nothing, and leaks them then.
     pub fn stop_patience(mut self, patience: Duration) -> Self {
         self.stop_patience = patience;
         self

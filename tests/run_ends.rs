@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use alone::{again, alone, alone_as};
-use greenlit::cancel::Scope;
+use greenlit::cancel::{Scope, shield};
 use greenlit::sync::Mutex;
-use greenlit::time::Duration;
+use greenlit::time::{Duration, timeout};
 use greenlit::{Runtime, run, thread};
 use reports::{made_equal, stderr};
 
@@ -219,6 +219,44 @@ fn many_threads_that_yield_in_their_destructors_all_stop() {
             assert_eq!(stopped.get(), MANY);
         },
     );
+    if let Some(child) = child {
+        assert_eq!(stderr(&child, file!()), "");
+    }
+}
+
+/// Timeouts that ended something long before the end of the run, or that a shielded thread needs to
+/// come to its own, had threads given up.
+#[test]
+fn timeouts_are_not_counted_among_cancels_that_were_caught() {
+    let test = "timeouts_are_not_counted_among_cancels_that_were_caught";
+    let child = alone(test, || {
+        let stopped = Rc::new(Cell::new(0));
+        let many_timeouts = || {
+            for _ in 0..10_100 {
+                timeout(Duration::ZERO, thread::park).unwrap_err();
+            }
+        };
+        run(|| {
+            let [first, second] = [stopped.clone(), stopped.clone()];
+            drop(thread::spawn(move || {
+                let _stopped = OnDrop(|| first.set(first.get() + 1));
+                thread::park();
+            }));
+            drop(thread::spawn(move || {
+                shield(|| {
+                    // The run has ended by then.
+                    while second.get() == 0 {
+                        thread::yield_now();
+                    }
+                    many_timeouts();
+                });
+                let _stopped = OnDrop(|| second.set(second.get() + 1));
+                thread::park();
+            }));
+            many_timeouts();
+        });
+        assert_eq!(stopped.get(), 2);
+    });
     if let Some(child) = child {
         assert_eq!(stderr(&child, file!()), "");
     }

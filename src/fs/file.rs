@@ -178,8 +178,13 @@ impl File {
         try_lock: fn(&fs::File) -> Result<(), TryLockError>,
     ) -> io::Result<()> {
         let mut nap = FIRST_NAP;
-        // One that unwinds already cannot be cancelled in its sleep.
-        while Core::current().is_some() && check_cancel().is_ok() {
+        while Core::current().is_some() {
+            match check_cancel() {
+                Ok(()) => {}
+                // One that unwinds already cannot be cancelled in its sleep.
+                Err(_) if thread::panicking() => break,
+                Err(error) => return Err(error),
+            }
             match self.offload("File::lock", try_lock) {
                 Ok(()) => return Ok(()),
                 Err(TryLockError::Error(error)) => return Err(error),

@@ -15,7 +15,9 @@
 //!
 //! A cancelled green thread unwinds at the entry of each call. One that is cancelled in the middle
 //! does not wait for a call that takes a path, which has its effect all the same; it does wait for
-//! the calls on an open [`File`], and unwinds from the next.
+//! the calls on an open [`File`], and unwinds from the next. Where it cannot be unwound it gets an
+//! error in place of that; calls on an open file other than reads, writes and locks are then done,
+//! and so is all of it in a destructor that an unwinding runs.
 //!
 //! # Examples
 //!
@@ -60,7 +62,7 @@ fn on_path<P: AsRef<Path>, R: Send + 'static>(
     f: impl FnOnce(&Path) -> io::Result<R> + Send + 'static,
 ) -> io::Result<R> {
     let path = path.as_ref().to_owned();
-    blocking::offload(what, move || f(&path))
+    blocking::offload_io(what, move || f(&path))
 }
 
 /// The same with two paths.
@@ -70,7 +72,7 @@ fn on_paths<P: AsRef<Path>, Q: AsRef<Path>, R: Send + 'static>(
     f: impl FnOnce(&Path, &Path) -> io::Result<R> + Send + 'static,
 ) -> io::Result<R> {
     let (first, second) = (paths.0.as_ref().to_owned(), paths.1.as_ref().to_owned());
-    blocking::offload(what, move || f(&first, &second))
+    blocking::offload_io(what, move || f(&first, &second))
 }
 
 /// Reads a whole file, as [`std::fs::read`].

@@ -93,17 +93,18 @@ impl OpenOptions {
         if Core::current().is_none() {
             return Ok(opened(options.open(path)?, blocks));
         }
-        let known = blocking::offload("File::open", {
+        let known = blocking::offload_io("File::open", {
             let (options, path) = (options.clone(), path.clone());
             move || match blocks && is_fifo(&path) {
-                true => None,
-                false => Some(options.open(path).map(|file| opened(file, blocks))),
+                true => Ok(None),
+                false => options.open(path).map(|file| Some(opened(file, blocks))),
             }
         });
-        known.unwrap_or_else(|| {
-            blocking::offload_apart("File::open of a FIFO", move || {
-                options.open(path).map(|file| opened(file, true))
-            })
+        if let Some(file) = known? {
+            return Ok(file);
+        }
+        blocking::offload_apart("File::open of a FIFO", move || {
+            options.open(path).map(|file| opened(file, true))
         })
     }
 }

@@ -196,5 +196,5 @@ fn look_up<T>(target: T) -> io::Result<vec::IntoIter<SocketAddr>>
 where
     T: std::net::ToSocketAddrs<Iter = vec::IntoIter<SocketAddr>> + Send + 'static,
 {
-    blocking::offload("name lookup", move || target.to_socket_addrs())
+    blocking::offload_io("name lookup", move || target.to_socket_addrs())
 }

@@ -8,6 +8,7 @@ use std::thread::panicking;
 
 use super::cancelled::Mark;
 use super::core::traced;
+use super::region::Pending;
 use super::{Cancelled, Core};
 use crate::clock;
 use crate::scheduler::record::flag;
@@ -341,10 +342,12 @@ impl Core {
     #[cold]
     fn interrupt(&self, record: &Record, may_unwind: bool) -> Option<Outcome> {
         let pending = self.pending(record)?;
+        if matches!(pending, Pending::Thread) && (may_unwind || cfg!(panic = "abort")) {
+            self.count_cancel();
+        }
         if !may_unwind {
             return Some(Outcome::Cancelled);
         }
-        self.count_cancel();
         self.unwind_by(record, pending);
     }
 

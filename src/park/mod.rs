@@ -36,7 +36,8 @@ pub(crate) use fork::refuse_in_child;
 pub(crate) use mailbox::{Canceller, Mailbox, Parcel};
 pub(crate) use os_stack::on_os_stack;
 pub(crate) use region::{
-    catches, go_on_unwinding, not_switched, not_unwound, shielded, watched, within,
+    cancelled_thread, catches, go_on_unwinding, not_switched, not_unwound, shielded, watched,
+    within,
 };
 pub(crate) use unclaimed::{is_panic, message, report, report_panic};
 pub(crate) use waiter::Caller;

@@ -420,7 +420,8 @@ impl Core {
     }
 }
 
-fn cancelled_thread(record: &Record) -> Cancelled {
+/// What the cancel of a thread as a whole tells.
+pub(crate) fn cancelled_thread(record: &Record) -> Cancelled {
     Cancelled {
         target: record.id.get(),
         cause: record.cause().unwrap_or(Cause::END_OF_RUN),

@@ -13,9 +13,10 @@ use crate::scheduler::record::flag;
 use crate::scheduler::{Reason, Record, State};
 
 /// Cancels that the end of a run delivers without any thread's ending, before it gives up: so many,
-/// and some for each thread.
-const MOST_CANCELS: u32 = 10_000;
-const CANCELS_EACH: usize = 4;
+/// and some for each thread. Where panics abort, they are errors, and who goes on after them tells
+/// somebody each time.
+const MOST_CANCELS: u32 = if cfg!(panic = "abort") { 500 } else { 10_000 };
+const CANCELS_EACH: usize = if cfg!(panic = "abort") { 100 } else { 4 };
 
 /// What the end of a run knows of those who have not ended.
 pub(super) struct Stopping {
@@ -46,20 +47,19 @@ impl Core {
         self.stopping.patience.set(patience);
     }
 
-    /// Cancels all green threads but the main one, and waits until each has unwound and ended.
+    /// Cancels all green threads but the main one, and waits until each has unwound and ended. Where
+    /// panics abort they end by the errors that their calls return, or are leaked.
     pub(super) fn stop_the_rest(&self, main: &Record) {
         self.ending.set(true);
         main.clear(flag::CANCELLED | flag::DEADLOCKED);
         if self.live.get() == 1 {
             return;
         }
+        self.stopping.cancels.set(0);
         let patience = clock::length(self.stopping.patience.get());
         let mut limit = Limit::At(clock::now().saturating_add(patience));
         while self.live.get() > 1 {
             let before = self.live.get();
-            if cfg!(panic = "abort") {
-                return self.leak(main);
-            }
             self.arena.for_each_live(|record| {
                 if !ptr::eq(record, main) {
                     self.cancel_thread(record, Cause::END_OF_RUN);
@@ -67,6 +67,9 @@ impl Core {
             });
             self.stopping.is_stuck.set(false);
             if self.wait_for_the_rest(limit) == Outcome::TimedOut {
+                if cfg!(panic = "abort") {
+                    return self.leak(main);
+                }
                 limit = Limit::None;
                 self.report_the_rest(format_args!(
                     "the run has ended, and {} of its green threads have not stopped after {:?}; it \
@@ -99,8 +102,8 @@ impl Core {
         self.timers.is_empty() || self.stopping.is_timed.get() && self.timers.has_one()
     }
 
-    /// Counts a cancel that unwinds a thread. One that catches each and goes on would hold up the
-    /// end of the run for ever: past a bound it counts as one that will not stop.
+    /// Counts a cancel that ends a call. A thread that catches each and goes on would hold up the end
+    /// of the run for ever: past a bound it counts as one that will not stop.
     pub(super) fn count_cancel(&self) {
         let cancels = self.stopping.cancels.get().saturating_add(1);
         self.stopping.cancels.set(cancels);

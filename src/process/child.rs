@@ -103,7 +103,10 @@ impl Child {
         }
         // There is no pidfd; or the child has ended, but a debugger waits for it first.
         let pid = Pid::from_raw(self.id().cast_signed());
-        offload_apart("waiting for a child process", move || block_until_exit(pid));
+        offload_apart("waiting for a child process", move || {
+            block_until_exit(pid);
+            Ok(())
+        })?;
         self.inner.wait()
     }
 

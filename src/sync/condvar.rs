@@ -87,8 +87,8 @@ impl Condvar {
     /// # Cancellation
     ///
     /// A cancelled green thread leaves the queue and unwinds, without the lock, which it has no guard
-    /// for any more. If it unwinds already, the wait may end early, with the lock. A notification
-    /// that had chosen it wakes another.
+    /// for any more. If it unwinds already, the wait may end early, with the lock, and one with a
+    /// limit ends as though that had passed. A notification that had chosen it wakes another.
     #[track_caller]
     pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
         self.wait_limited(guard, Limit::None).0
@@ -268,22 +268,31 @@ impl Condvar {
         let mutex = guard.mutex();
         // Others may run here, with the lock still held, so it comes before the queue.
         let unwinds = caller.check_cancel().is_err();
-        let how = How::shared("waiting for a condition", limit).masked_if(unwinds);
-
-        let mut queue = self.queue.lock();
-        let ticket = queue.tickets;
-        queue.tickets += 1;
-        let outcome = self.queue.wait_after(
-            caller,
-            queue,
-            |queue| &queue.waiters,
-            ticket,
-            how,
-            || self.notify_one(),
-            || drop(guard),
-        );
+        let outcome = if unwinds && limit != Limit::None {
+            drop(guard);
+            Outcome::Cancelled
+        } else {
+            let how = How::shared("waiting for a condition", limit).masked_if(unwinds);
+            let mut queue = self.queue.lock();
+            let ticket = queue.tickets;
+            queue.tickets += 1;
+            self.queue.wait_after(
+                caller,
+                queue,
+                |queue| &queue.waiters,
+                ticket,
+                how,
+                || self.notify_one(),
+                || drop(guard),
+            )
+        };
         mutex.raw().lock_masked(caller);
-        (mutex.guard_again(caller), outcome == Outcome::TimedOut)
+        let is_over = match outcome {
+            Outcome::Woken => false,
+            Outcome::TimedOut => true,
+            Outcome::Cancelled => limit != Limit::None,
+        };
+        (mutex.guard_again(caller), is_over)
     }
 
     /// Wakes who has waited the longest, if anybody waits.

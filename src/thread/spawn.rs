@@ -1,12 +1,13 @@
 //! Spawning: where a green thread's closure lies, its first frame, and what becomes of its result.
 
+use std::any::Any;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
 use super::join::{self, Claim, JoinHandle};
 use super::scope;
-use crate::park::{Core, Spawn, refuse_in_child};
+use crate::park::{Core, Spawn, cancelled_thread, refuse_in_child};
 use crate::scheduler::Record;
 use crate::scheduler::record::{extra, flag};
 use crate::stack::{LEAST_BYTES, SizeClass};
@@ -278,15 +279,20 @@ fn run_body<F, T>(core: &Core, record: &Record, f: F)
 where
     F: FnOnce() -> T,
 {
-    let result = if record.has(flag::CANCELLED) {
+    let result = match record.has(flag::CANCELLED) {
+        false => catch_unwind(AssertUnwindSafe(f)),
+        // Cancelled before it ran, where nothing can unwind: its destructors' calls get errors.
+        true if cfg!(panic = "abort") => {
+            drop(f);
+            let payload: Box<dyn Any + Send> = Box::new(cancelled_thread(record));
+            Err(payload)
+        }
         // Cancelled before it ran: its closure is dropped by an unwinding, as it would be later on,
         // so that blocking calls in its destructors know that they must not start one.
-        catch_unwind(AssertUnwindSafe(|| {
+        true => catch_unwind(AssertUnwindSafe(|| {
             let _dropped = f;
             core.unwind(record)
-        }))
-    } else {
-        catch_unwind(AssertUnwindSafe(f))
+        })),
     };
     // SAFETY: this is the end of the thread, whose result is a `T`.
     let panicked = unsafe { join::deliver(record, result) };

@@ -98,7 +98,7 @@ impl UnixStream {
     fn wait_for_room(address: UnixAddr) -> io::Result<UnixStream> {
         let caller = Arc::new(());
         let waits = Arc::downgrade(&caller);
-        let stream = blocking::offload("UnixStream::connect", move || {
+        let stream = blocking::offload_io("UnixStream::connect", move || {
             connect_blocking(&address, &waits)
         })?;
         stream.set_nonblocking(true)?;
