@@ -142,6 +142,7 @@ impl Core {
         self.park_until(record, reason, mask, done, || node.has_fired())
     }
 
+    /// The short way: nobody listens, and there is nothing that the thread has to look at.
     #[inline(always)]
     fn park_until(
         &self,
@@ -165,29 +166,24 @@ impl Core {
                 record.clear(flag::DEADLOCKED);
                 return Outcome::TimedOut;
             }
-            if record.has(flag::NEWS | flag::NO_SWITCH) {
-                if record.has(flag::DEADLINE) && mask == Mask::No {
-                    return self.park_before_deadline(record, reason, may_unwind, &mut done, &past);
-                }
-                if let Some(outcome) = self.look_before_wait(record, reason, mask, may_unwind) {
-                    return outcome;
-                }
-            }
-            if self.leave_for_tracing(record, reason, &mut done) {
-                return Outcome::Woken;
+            if record.has(flag::NEWS | flag::NO_SWITCH) || traced() {
+                return self.park_with_care(record, reason, mask, may_unwind, done, past);
             }
             self.suspend(record, reason);
         }
     }
 
-    /// The same in a region with a deadline, which may be moved meanwhile.
-    fn park_before_deadline(
+    /// The long way. In a region with a deadline it sets a timer, which moves with the deadline.
+    #[cold]
+    #[inline(never)]
+    fn park_with_care(
         &self,
         record: &Record,
         reason: &Reason,
+        mask: Mask,
         may_unwind: bool,
-        done: &mut dyn FnMut() -> bool,
-        past: &dyn Fn() -> bool,
+        mut done: impl FnMut() -> bool,
+        past: impl Fn() -> bool,
     ) -> Outcome {
         let node = TimerNode::new(record);
         let timed = Timed {
@@ -207,7 +203,10 @@ impl Core {
             if node.has_fired() {
                 self.expire(record);
             }
-            let nearest = record.nearest_deadline();
+            let nearest = match mask {
+                Mask::No => record.nearest_deadline(),
+                Mask::Yes => u64::MAX,
+            };
             if nearest != set_to {
                 self.timers.cancel(timed.node);
                 if nearest != u64::MAX {
@@ -216,11 +215,17 @@ impl Core {
                 }
                 set_to = nearest;
             }
-            if let Some(outcome) = self.look_before_wait(record, reason, Mask::No, may_unwind) {
+            if let Some(outcome) = self.look_before_wait(record, reason, mask, may_unwind) {
                 return outcome;
             }
-            if self.leave_for_tracing(record, reason, &mut *done) {
-                return Outcome::Woken;
+            if traced() {
+                self.trace_park(record, reason);
+                self.leave_spans(record);
+                // The subscriber may have brought about what is waited for.
+                if done() {
+                    self.come_back(record);
+                    return Outcome::Woken;
+                }
             }
             self.suspend(record, reason);
         }
@@ -247,27 +252,6 @@ impl Core {
             self.refuse_switch(record, Some(reason));
         }
         None
-    }
-
-    /// Tells of the park, and leaves the thread's spans. True if a subscriber has brought about what is
-    /// waited for.
-    #[inline(always)]
-    fn leave_for_tracing(
-        &self,
-        record: &Record,
-        reason: &Reason,
-        mut done: impl FnMut() -> bool,
-    ) -> bool {
-        if !traced() {
-            return false;
-        }
-        self.trace_park(record, reason);
-        self.leave_spans(record);
-        let is_done = done();
-        if is_done {
-            self.come_back(record);
-        }
-        is_done
     }
 
     /// Looks for a cancel at the entry of a blocking call, whether it will wait or not (rule 19).

@@ -204,6 +204,12 @@ pub(crate) mod flag {
     pub(crate) const NEWS: u32 = CANCELLED | DEADLOCKED | STOPPED | DEADLINE;
 }
 
+/// A thread's public handle, as far as the scheduler knows it.
+pub(crate) trait Handle: Any + Send + Sync {
+    /// Takes the token that another OS thread has left.
+    fn take_token(&self) -> bool;
+}
+
 /// What the details of a record hold beyond what every green thread has.
 pub(crate) mod extra {
     /// A name or a public handle.
@@ -266,7 +272,7 @@ pub(crate) struct Details {
     /// Its name, if the spawner gave one.
     name: UnsafeCell<Option<Arc<str>>>,
     /// What upper layers keep with the thread: its public handle, once somebody asked for it.
-    handle: UnsafeCell<Option<Arc<dyn Any + Send + Sync>>>,
+    handle: UnsafeCell<Option<Arc<dyn Handle>>>,
     /// The spans that were entered when it was switched away from, innermost first.
     spans: UnsafeCell<Vec<tracing::span::Id>>,
     /// The scope that it was spawned in, in the frame of the scope's owner; null for none.
@@ -402,10 +408,7 @@ impl Record {
     /// Looks at the public handle that was made for this green thread, if one was. `f` does not
     /// replace it.
     #[inline]
-    pub(crate) fn with_handle<R>(
-        &self,
-        f: impl FnOnce(Option<&Arc<dyn Any + Send + Sync>>) -> R,
-    ) -> R {
+    pub(crate) fn with_handle<R>(&self, f: impl FnOnce(Option<&Arc<dyn Handle>>) -> R) -> R {
         if !self.has_extra(extra::NAMED) {
             return f(None);
         }
@@ -413,7 +416,7 @@ impl Record {
         f(unsafe { (*self.handle.get()).as_ref() })
     }
 
-    pub(crate) fn set_handle(&self, handle: Option<Arc<dyn Any + Send + Sync>>) {
+    pub(crate) fn set_handle(&self, handle: Option<Arc<dyn Handle>>) {
         self.add_extra(extra::NAMED);
         // SAFETY: as in `name`; the old value is moved out before it is dropped.
         drop(unsafe { self.handle.get().replace(handle) });

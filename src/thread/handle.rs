@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::YieldError;
 use crate::park::{Core, Limit, Mailbox, Mask};
+use crate::scheduler::record::Handle;
 use crate::scheduler::{Reason, Record, State, Wakers};
 
 /// A handle to a green thread, or, outside a runtime, to an OS thread. Clones refer to the same
@@ -70,6 +71,7 @@ pub fn current() -> Thread {
 /// The handle of a green thread of this OS thread: made at first, then shared.
 pub(super) fn of(record: &Record) -> Thread {
     let known = record.with_handle(|handle| handle.cloned());
+    let known = known.map(|handle| handle as Arc<dyn Any + Send + Sync>);
     if let Some(inner) = known.and_then(|handle| handle.downcast::<Inner>().ok()) {
         return Thread { inner };
     }
@@ -93,7 +95,7 @@ pub(super) fn of(record: &Record) -> Thread {
     };
     let inner = Arc::new(Inner { name, home });
     if record.state.get() != State::Done {
-        record.set_handle(Some(inner.clone() as Arc<dyn Any + Send + Sync>));
+        record.set_handle(Some(inner.clone()));
     }
     Thread { inner }
 }
@@ -182,17 +184,21 @@ pub(super) fn park(core: &Core, limit: Limit) {
     let reason = Reason::new("parked").woken_by(Wakers::Anyone);
     core.park(&reason, limit, Mask::No, || {
         let local = record.token.replace(false);
-        let remote = record.with_handle(|handle| {
-            let inner = handle.and_then(|handle| handle.downcast_ref::<Inner>());
-            inner.is_some_and(|inner| match &inner.home {
-                Home::Green { token, .. } => {
-                    token.load(Ordering::Relaxed) && token.swap(false, Ordering::Acquire)
-                }
-                Home::Os(_) => false,
-            })
-        });
+        let remote = record.with_handle(|handle| handle.is_some_and(|handle| handle.take_token()));
         local || remote
     });
+}
+
+impl Handle for Inner {
+    #[inline]
+    fn take_token(&self) -> bool {
+        match &self.home {
+            Home::Green { token, .. } => {
+                token.load(Ordering::Relaxed) && token.swap(false, Ordering::Acquire)
+            }
+            Home::Os(_) => false,
+        }
+    }
 }
 
 impl fmt::Debug for Thread {
