@@ -172,6 +172,7 @@ impl Region {
         self.number.set(number);
     }
 
+    #[inline(always)]
     fn refresh_nearest(&self, around: u64) -> u64 {
         let nearest = match self.kind {
             Kind::Shield => self.deadline(),

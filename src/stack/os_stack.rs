@@ -12,6 +12,7 @@ thread_local! {
 
 /// The addresses from the limit to the base of the stack that the OS thread was started on. Empty
 /// where the system does not say.
+#[inline]
 pub(crate) fn os_stack() -> Range<usize> {
     if BOUNDS.get() == (0, 0) {
         BOUNDS.set(ask().unwrap_or((1, 1)));
