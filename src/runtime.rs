@@ -34,7 +34,8 @@ use crate::stack::{self, SizeClass};
 /// # Panics
 ///
 /// Inside another `run` on the same OS thread, or inside a coroutine; where the runtime cannot be made (no file
-/// descriptors left); with what `f` panics with; in a blocking call of `f` where every green thread
+/// descriptors left); with what `f` panics with, after a line on stderr where that is the
+/// [cancel](crate::cancel::Cancelled) of something else, caught and thrown on by hand; in a blocking call of `f` where every green thread
 /// is parked and nothing can wake one.
 ///
 /// # Examples

@@ -5,9 +5,11 @@ mod alone;
 mod reports;
 
 use std::any::Any;
+use std::os::unix::process::ExitStatusExt;
 use std::panic::{catch_unwind, resume_unwind};
 
 use alone::{again, alone, alone_as};
+use greenlit::cancel::{Cancelled, Scope};
 use greenlit::coroutine::Coroutine;
 use greenlit::{run, thread};
 use reports::stderr;
@@ -255,4 +257,171 @@ fn the_hook_passes_over_a_broken_stderr() {
 
 fn message(payload: &Box<dyn Any + Send>) -> &str {
     payload.downcast_ref::<&str>().copied().expect("words")
+}
+
+/// Unwinds on its own, without a message on stderr.
+fn fail(what: &'static str) -> ! {
+    resume_unwind(Box::new(what))
+}
+
+/// Behaviour 44: what was thrown is what the joiner gets, the very same.
+#[test]
+fn payloads_reach_the_joiner_unchanged() {
+    run(|| {
+        let thrown = std::sync::Arc::new(17);
+        let payload: Box<dyn Any + Send> = Box::new(thrown.clone());
+        let address = (&raw const *payload).addr();
+        let child = thread::spawn(move || {
+            thread::yield_now();
+            resume_unwind(payload);
+        });
+        let payload = child.join().map(drop).unwrap_err();
+        assert_eq!((&raw const *payload).addr(), address);
+        let caught = payload.downcast::<std::sync::Arc<i32>>().unwrap();
+        assert!(std::sync::Arc::ptr_eq(&caught, &thrown));
+    });
+}
+
+/// Behaviour 44: once for each, whatever becomes of handles and results, with the thread's name.
+#[test]
+fn a_panic_that_nobody_joins_is_reported_once() {
+    let child = alone("a_panic_that_nobody_joins_is_reported_once", || {
+        // The scope's own panic has the hook's words.
+        std::panic::set_hook(Box::new(|_| {}));
+        let mut kept = None;
+        run(|| {
+            drop(named("detached").spawn(|| fail("one")));
+            let dropped = named("dropped").spawn(|| fail("two")).unwrap();
+            let shared = named("kept").spawn(|| fail("three")).unwrap();
+            let joined = named("joined").spawn(|| fail("not told")).unwrap();
+            thread::yield_now();
+            drop(dropped);
+            kept = Some(shared);
+            assert!(joined.join().is_err());
+            let scope =
+                || thread::scope(|s| named("scoped").spawn_scoped(s, || fail("four")).map(drop));
+            assert!(catch_unwind(scope).is_err());
+            drop(named("odd").spawn(|| resume_unwind(Box::new(5))));
+            let cancelled = named("cancelled").spawn(thread::park).unwrap();
+            thread::yield_now();
+            cancelled.cancel("no panic");
+            drop(cancelled);
+            drop(named("at the end").spawn(thread::park));
+            drop(thread::spawn(|| fail("five")).cancel_on_drop());
+        });
+        // The handle outlives the run.
+        drop(kept);
+    });
+    let Some(child) = child else { return };
+    let report = |name: &str, what| {
+        let place = "spawned at tests/panics.rs:L:C";
+        format!(
+            "greenlit: green thread \"{name}\" (#N, {place}) panicked and nobody joined it: {what}\n"
+        )
+    };
+    let expected = [
+        report("detached", "one"),
+        report("dropped", "two"),
+        report("scoped", "four"),
+        report("odd", "a payload that is no string"),
+        report("kept", "three"),
+    ];
+    assert_eq!(stderr(&child, file!()), expected.concat());
+}
+
+/// Who joins a cancelled thread can tell it from a panic; one that caught its cancel and then
+/// panicked has panicked.
+#[test]
+fn a_joiner_tells_a_cancel_from_a_panic() {
+    run(|| {
+        let cancelled = thread::spawn(thread::park);
+        let panicked = thread::spawn(|| {
+            assert!(catch_unwind(thread::park).unwrap_err().is::<Cancelled>());
+            fail("after all");
+        });
+        thread::yield_now();
+        cancelled.cancel("enough");
+        panicked.cancel("enough");
+        let payload = cancelled.join().unwrap_err();
+        assert_eq!(
+            payload.downcast_ref::<Cancelled>().unwrap().reason(),
+            "enough"
+        );
+        let payload = panicked.join().map(drop).unwrap_err();
+        assert_eq!(payload.downcast_ref::<&str>(), Some(&"after all"));
+    });
+}
+
+/// Rule 24: a cancel that was caught and thrown on by hand is not the own of whom it ends.
+#[test]
+fn a_cancel_at_a_root_not_its_own_is_reported() {
+    let child = alone("a_cancel_at_a_root_not_its_own_is_reported", || {
+        let join_and_go_on = || {
+            let child = thread::spawn(thread::park);
+            thread::yield_now();
+            child.cancel("meant for another");
+            child
+                .join()
+                .unwrap_or_else(|payload| resume_unwind(payload));
+        };
+        run(|| {
+            drop(named("thrower").spawn(join_and_go_on));
+            (0..9).for_each(|_| thread::yield_now());
+            let scope = Scope::new();
+            scope.cancel("meant for a scope");
+            drop(named("later").spawn(move || {
+                let mut caught = None;
+                let _ = scope.run(|| caught = catch_unwind(thread::park).err());
+                resume_unwind(caught.expect("a cancel"));
+            }));
+            (0..9).for_each(|_| thread::yield_now());
+        });
+        let payload = catch_unwind(|| run(join_and_go_on)).unwrap_err();
+        assert!(payload.is::<Cancelled>());
+    });
+    let Some(child) = child else { return };
+    let who = |name: &str| {
+        format!("greenlit: green thread \"{name}\" (#N, spawned at tests/panics.rs:L:C)")
+    };
+    let expected = [
+        who("thrower")
+            + " panicked and nobody joined it: a cancel that was not its own (meant for another)\n",
+        who("later")
+            + " panicked and nobody joined it: a cancel that was not its own (meant for a scope)\n",
+        who("main")
+            + " was unwound out of its run: a cancel that was not its own (meant for another)\n",
+    ];
+    assert_eq!(stderr(&child, file!()), expected.concat());
+}
+
+/// As in Rust at large: a destructor that panics while an unwinding runs it ends the process.
+#[test]
+fn a_destructor_that_panics_during_a_cancel_aborts() {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            fail_loudly();
+        }
+    }
+    fn fail_loudly() {
+        panic!("in a destructor");
+    }
+    if alone::is_alone() {
+        return run(|| {
+            drop(thread::spawn(|| {
+                let _bad = Bad;
+                thread::park();
+            }));
+            thread::yield_now();
+        });
+    }
+    let child = again("a_destructor_that_panics_during_a_cancel_aborts").output();
+    let child = child.unwrap();
+    assert_eq!(child.status.signal(), Some(libc::SIGABRT), "{child:?}");
+    let text = stderr(&child, file!());
+    assert!(text.contains("in a destructor\n"), "{text}");
+    assert!(
+        text.contains("panic in a destructor during cleanup"),
+        "{text}"
+    );
 }

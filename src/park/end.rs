@@ -8,7 +8,8 @@ use std::sync::atomic::{Ordering, fence};
 
 use tracing::{Level, event};
 
-use super::{Canceller, Core, fork};
+use super::unclaimed::tell;
+use super::{Cancelled, Canceller, Core, fork};
 use crate::arch;
 use crate::scheduler::record::flag;
 use crate::scheduler::{Reason, Record, State, Wakers};
@@ -48,6 +49,12 @@ impl Core {
             self.leaked.set(true);
             fork::left_run();
         } else {
+            // No hook has spoken of it, and no cancel is aimed at a whole run (rule 24).
+            if let Err(payload) = &result
+                && payload.is::<Cancelled>()
+            {
+                tell(main, "was unwound out of its run", &**payload);
+            }
             self.stop_the_rest(main);
             Self::set_current(std::ptr::null());
             // SAFETY: the main thread is the only one left, and runs.

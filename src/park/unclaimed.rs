@@ -45,14 +45,23 @@ pub(crate) fn report_panic(record: &Record, what: &str, payload: Box<dyn Any + S
 
 /// Drops the payload of a panic, and reports it, by a line on stderr.
 pub(crate) fn report(who: &dyn fmt::Display, what: &str, payload: Box<dyn Any + Send>) {
-    let message = message(&*payload).unwrap_or(match payload.is::<Cancelled>() {
-        true => "the cancel of another green thread",
-        false => "a payload that is no string",
-    });
-    // A closed stderr is no reason to end the process.
-    let _ = writeln!(io::stderr(), "greenlit: {who} {what}: {message}");
+    tell(who, what, &*payload);
     // A payload may panic when it is dropped: that one is let go.
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);
     }
+}
+
+/// Says on stderr what `who` did, and with what payload.
+pub(super) fn tell(who: &dyn fmt::Display, what: &str, payload: &(dyn Any + Send)) {
+    let foreign = payload.downcast_ref::<Cancelled>();
+    let foreign = foreign.map(|cancelled| {
+        let reason = cancelled.reason();
+        format!("a cancel that was not its own ({reason})")
+    });
+    let message = message(payload)
+        .or(foreign.as_deref())
+        .unwrap_or("a payload that is no string");
+    // A closed stderr is no reason to end the process.
+    let _ = writeln!(io::stderr(), "greenlit: {who} {what}: {message}");
 }
