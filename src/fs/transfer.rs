@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::File;
 use super::file::Place;
 use crate::blocking::offload_shielded;
-use crate::io::{check_cancel, read_cached, read_cached_at};
+use crate::io::{enter_call, read_cached, read_cached_at};
 use crate::park::Core;
 
 /// Runs a call elsewhere that uses the file's position.
@@ -39,7 +39,7 @@ impl Read for &File {
             Place::Reactor(end) => return end.source().read(buf),
         };
         if Core::current().is_some() && busy.load(Ordering::Relaxed) == 0 {
-            check_cancel()?;
+            enter_call()?;
             if let Some(count) = read_cached(file.as_fd(), buf) {
                 return Ok(count);
             }
@@ -155,7 +155,7 @@ impl FileExt for File {
             return self.inner().read_at(buf, offset);
         };
         if Core::current().is_some() {
-            check_cancel()?;
+            enter_call()?;
             if let Some(count) = read_cached_at(file.as_fd(), buf, offset) {
                 return Ok(count);
             }

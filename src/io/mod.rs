@@ -31,5 +31,5 @@ pub(crate) use cached::{read_cached, read_cached_at};
 pub(crate) use end::End;
 pub(crate) use peer::{accept, receive_from};
 pub(crate) use pidfd::open_pidfd;
-pub(crate) use ready::check_cancel;
+pub(crate) use ready::{check_cancel, enter_call};
 pub(crate) use source::Kind;

@@ -38,7 +38,7 @@ impl<T: AsFd> Source<T> {
             refuse_in_child();
             return outside::repeat(fd, direction, timeout, attempt);
         };
-        core.check_cancel().map_err(|_| cancelled())?;
+        enter(core)?;
 
         let mut entry = self.registrations.entry(&core.reactor);
         // Whoever waits already comes first, and what is known to block is not tried.
@@ -83,7 +83,7 @@ impl<T: AsFd> Source<T> {
             refuse_in_child();
             return retry_interrupted(&mut attempt);
         };
-        core.check_cancel().map_err(|_| cancelled())?;
+        enter(core)?;
         let result = retry_interrupted(&mut attempt);
         core.spend();
         result
@@ -149,7 +149,7 @@ impl<T: AsFd> Source<T> {
         let Some(core) = Core::current() else {
             return Ok(true);
         };
-        core.check_cancel().map_err(|_| cancelled())?;
+        enter(core)?;
         let entry = self.registrations.entry(&core.reactor);
         Ok(entry
             .is_none_or(|entry| entry.is_ready(direction) && entry.waiters(direction).is_empty()))
@@ -179,7 +179,7 @@ impl<T: AsFd> Source<T> {
             refuse_in_child();
             return outside::wait(fd, direction, None);
         };
-        core.check_cancel().map_err(|_| cancelled())?;
+        enter(core)?;
         let entry = match self.registrations.entry(&core.reactor) {
             Some(entry) => entry,
             None => self.registrations.register(&core.reactor, fd)?,
@@ -359,7 +359,31 @@ fn retry_interrupted<R>(attempt: &mut (impl FnMut() -> io::Result<R> + ?Sized)) 
     }
 }
 
-/// Looks for a cancel at the entry of a call that may find no need to wait (rule 19).
+/// Looks for a cancel at the entry of a call that may find no need to wait (rule 19). A destructor's
+/// call in a thread that unwinds goes on, and ends where it would have to wait: what is in a buffer
+/// gets written if there is room for it (rule 20).
+///
+/// # Errors
+///
+/// Where the green thread is cancelled and cannot be unwound otherwise.
+#[inline]
+fn enter(core: &Core) -> io::Result<()> {
+    match core.check_cancel() {
+        Err(refused) if !refused.in_destructor => Err(cancelled()),
+        _ => Ok(()),
+    }
+}
+
+/// As `enter`, for calls that are made of others.
+///
+/// # Errors
+///
+/// The same.
+pub(crate) fn enter_call() -> io::Result<()> {
+    Core::current().map_or(Ok(()), enter)
+}
+
+/// Looks for a cancel at the entry of a call that has a way of its own to go on.
 ///
 /// # Errors
 ///

@@ -54,7 +54,10 @@ pub(crate) enum Mask {
 
 /// A blocking call was not begun: its green thread is cancelled, and cannot be unwound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refused;
+pub(crate) struct Refused {
+    /// It is in a destructor, while its thread unwinds.
+    pub(crate) in_destructor: bool,
+}
 
 /// Takes the timer out again however the wait ends.
 struct Timed<'a> {
@@ -263,7 +266,11 @@ impl Core {
     pub(crate) fn check_cancel(&self) -> Result<(), Refused> {
         let record = self.running();
         match record.has(flag::NEWS) && self.interrupt_at_entry(record).is_some() {
-            true => Err(Refused),
+            true => Err(Refused {
+                in_destructor: record.has(flag::UNWINDING)
+                    && !record.has(flag::NO_UNWIND)
+                    && !cfg!(panic = "abort"),
+            }),
             false => Ok(()),
         }
     }

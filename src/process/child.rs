@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use super::collect::collect;
 use super::{ChildStderr, ChildStdin, ChildStdout, ExitStatus, Output};
 use crate::blocking::offload_apart;
-use crate::io::{Kind, Source, check_cancel, open_pidfd};
+use crate::io::{Kind, Source, enter_call, open_pidfd};
 
 /// A child process, as [`std::process::Child`]. Made by [`Command::spawn`](super::Command::spawn).
 ///
@@ -85,7 +85,7 @@ impl Child {
     /// A cancelled green thread unwinds from here. The child goes on, and can be waited for again.
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
-        check_cancel()?;
+        enter_call()?;
         if let Some(status) = self.try_wait()? {
             return Ok(status);
         }
