@@ -33,8 +33,6 @@ pub(crate) struct Context {
     unwinding: Cell<bool>,
     /// At whom the last cancel that unwound it was aimed.
     aim: Cell<Option<Aim>>,
-    /// Whether it has caught an unwinding by itself.
-    pub(crate) caught: Cell<bool>,
 }
 
 impl Context {
@@ -56,7 +54,6 @@ impl Context {
             rigid: Cell::new(false),
             unwinding: Cell::new(false),
             aim: Cell::new(None),
-            caught: Cell::new(false),
         }
     }
 
@@ -68,7 +65,7 @@ impl Context {
     /// How long a call may wait that nobody else may ever end.
     pub(crate) fn limit(&self, time: Time) -> Time {
         match time {
-            Time::Never if self.brief.get() || self.in_doubt() => Time::Soon,
+            Time::Never if self.brief.get() => Time::Soon,
             time => time,
         }
     }
@@ -109,30 +106,18 @@ impl Context {
         body()
     }
 
-    /// Whether its calls may fail because it unwinds. One that has caught an unwinding may count as
-    /// one that unwinds, while another one does.
+    /// Whether its calls may fail because nothing unwinds it, or it unwinds already.
     pub(crate) fn may_fail(&self) -> bool {
-        self.unwinding.get() || self.caught.get() || self.rigid.get()
+        self.unwinding.get() || self.rigid.get()
     }
 
-    /// Whether it counts as one that unwinds although it may have caught that: another one unwinds.
-    fn in_doubt(&self) -> bool {
-        self.caught.get() && self.world.unwinding.get() > 0
-    }
-
-    fn set_unwinding(&self, unwinding: bool) {
-        if self.unwinding.replace(unwinding) != unwinding {
-            let count = self.world.unwinding.get();
-            self.world.unwinding.set(match unwinding {
-                true => count + 1,
-                false => count - 1,
-            });
-        }
+    pub(crate) fn is_unwinding(&self) -> bool {
+        self.unwinding.get()
     }
 
     /// It has caught what unwound it.
     pub(crate) fn catches(&self) {
-        self.set_unwinding(false);
+        self.unwinding.set(false);
     }
 
     /// What unwound it was caught by the scope that it has just left, in the current region.
@@ -168,8 +153,6 @@ impl Context {
     /// What the library says of cancels and deadlines is what the test knows of them.
     fn look_around(&self) {
         let (ending, region) = (self.world.ending.get(), self.region());
-        // The first look after a timeout has begun trusts that one's reading of the clock.
-        let _ = cancel::is_cancelled();
         let before = (region.must_end(ending), region.deadline(ending));
         let is_requested = region.is_requested(ending);
         let requested = cancel::requested().is_some();
@@ -210,7 +193,6 @@ impl Context {
         let ending = self.world.ending.get();
         let must_end = time != Time::Try
             && !self.unwinding.get()
-            && !self.in_doubt()
             && !self.rigid.get()
             && self.region().must_end(ending);
         let mut entered = Call {
@@ -233,7 +215,6 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        self.set_unwinding(false);
         self.world.moved();
         self.world.live.set(self.world.live.get() - 1);
     }
@@ -300,7 +281,7 @@ impl Drop for Call<'_> {
             aim.innermost = None;
         }
         context.aim.set(Some(aim));
-        context.set_unwinding(true);
+        context.unwinding.set(true);
     }
 }
 

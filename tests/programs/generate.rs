@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::random::Random;
-use super::statement::{Act, Arms, Body, Program, Statement, Then, Time};
+use super::statement::{Act, Arms, Body, Policy, Program, Statement, Then, Time};
 
 /// How many of each thing a program has; see `world`.
 pub(crate) const MUTEXES: usize = 2;
@@ -41,7 +41,7 @@ pub(crate) fn program(mut random: Random, size: usize) -> Program {
     let threads = 2 + generator.random.below(3);
     let bodies = generator.bodies(1, threads, size);
     let mut all = vec![Statement {
-        act: Act::Threads(false),
+        act: Act::Threads(Policy::Join),
         bodies,
     }];
     all.extend(generator.body(0, 3).iter().cloned());
@@ -131,7 +131,15 @@ impl Generator {
                         .pick(&[Then::Detach, Then::Join, Then::Select, Then::Abort]),
                 )
             }
-            22 => Act::Threads(self.random.one_in(4)),
+            22 => Act::Threads(self.random.pick(&[
+                Policy::Join,
+                Policy::Join,
+                Policy::Cancel,
+                Policy::AtMost(1),
+                Policy::AtMost(2),
+                Policy::Race,
+                Policy::Try,
+            ])),
             23 => Act::Catch,
             24 => Act::Defer,
             25 => Act::Repeat(2 + self.random.below(2)),

@@ -24,6 +24,10 @@ static TURN: Mutex<()> = Mutex::new(());
 /// A runtime serves so many programs, then a new one is made.
 const PROGRAMS_A_RUNTIME: u64 = 64;
 
+/// How often those are helped who wait for each other; two times of three by what they wait for, and
+/// then by a cancel. After that the run ends.
+const RESCUES: usize = 30;
+
 /// How long it is tried to make a failing program smaller.
 const SHRINKING: Duration = Duration::from_secs(20);
 
@@ -92,7 +96,7 @@ pub(crate) fn every_point(usual: u64) {
 }
 
 fn size(seed: u64) -> usize {
-    4 + Random::new(!seed).below(36)
+    4 + Random::new(!seed).below(100)
 }
 
 struct Runs {
@@ -278,13 +282,17 @@ fn supervise(world: &Rc<World>, program: &Program, leave_at: Option<usize>) {
             continue;
         }
         world.check_quiet();
-        if rescues == 8 || world.ledger.has_faults() {
+        if rescues == RESCUES || world.ledger.has_faults() {
             break;
         }
         rescues += 1;
         idle = 0;
-        world.statistics.borrow_mut().rescues += 1;
-        world.cancel(seen, 0);
+        if rescues % 3 == 0 {
+            world.statistics.borrow_mut().rescues += 1;
+            world.cancel(seen + rescues, 0);
+        } else {
+            world.feed();
+        }
     }
     world.ending.set(true);
 }

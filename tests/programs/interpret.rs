@@ -53,7 +53,7 @@ impl Context {
             Act::ReadStream(index) => self.read_stream(index),
             Act::Spawn(Then::Abort) => self.spawn_to_abort(&bodies[0], &bodies[1]),
             Act::Spawn(then) => self.spawn(then, &bodies[0]),
-            Act::Threads(cancels) => self.threads(bodies, cancels),
+            Act::Threads(policy) => self.threads(bodies, policy),
             Act::Catch => self.catch(&bodies[0]),
             Act::Defer => self.defer(&bodies[0], &bodies[1]),
             Act::Scope(time) => self.scope(time, &bodies[0]),
@@ -279,7 +279,6 @@ impl Context {
             self.fault("what unwinds is no cancel");
         }
         self.catches();
-        self.caught.set(true);
     }
 
     fn defer(&self, deferred: &Body, body: &Body) {

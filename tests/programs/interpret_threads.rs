@@ -1,18 +1,18 @@
 //! Runs a program's statements: those that spawn green threads, and wait for them.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::thread::Result;
 
 use greenlit::cancel::Cancelled;
 use greenlit::select;
-use greenlit::thread::{self, JoinHandle};
+use greenlit::thread::{self, JoinHandle, ScopeBuilder};
 
 use super::context::Context;
 use super::ledger::Token;
-use super::region::{Region, Stop};
-use super::statement::{Body, Then, Time};
+use super::region::{Kind, Region, Stop};
+use super::statement::{Body, Policy, Then, Time};
 use super::world::{Victim, World};
 
 /// More green threads than this are not spawned by one program.
@@ -80,12 +80,7 @@ impl Context {
             let Some(handle) = Rc::into_inner(handle) else {
                 return self.fault("somebody has kept a handle");
             };
-            // What has ended is not waited for.
-            let time = match handle.is_finished() {
-                true => Time::Try,
-                false => Time::Never,
-            };
-            self.call("JoinHandle::join", None, time, || handle.join())
+            self.call("JoinHandle::join", None, Time::Never, || handle.join())
         };
         self.look_at_end(result, &region);
     }
@@ -112,32 +107,170 @@ impl Context {
     }
 
     /// The last body is the scope's own, the others are its threads'.
-    pub(super) fn threads(&self, bodies: &[Body], cancels: bool) {
+    pub(super) fn threads(&self, bodies: &[Body], policy: Policy) {
         let Some((own, others)) = bodies.split_last() else {
             return;
         };
         // Both are borrowed by the threads: none may outlive them.
-        let alive = Cell::new(0);
-        let _gone = Gone(self, &alive);
-        let mut stops = Vec::new();
-        self.call_around("scope", || {
-            thread::scope(|scope| {
+        let family = Family {
+            owner: self,
+            alive: Cell::new(0),
+            stops: RefCell::new(Vec::new()),
+            succeeded: Cell::new(0),
+        };
+        match policy {
+            Policy::AtMost(most) if !self.brief.get() => {
+                self.scope_at_most(&family, most, own, others)
+            }
+            Policy::Join | Policy::Cancel | Policy::AtMost(_) => self.call_around("scope", || {
+                thread::scope(|scope| {
+                    for body in others.iter().filter(|_| self.admits()) {
+                        let child = family.child(body);
+                        scope.spawn(move || drop(child.run()));
+                    }
+                    self.run(own);
+                    if policy == Policy::Cancel {
+                        let stops = family.stops.borrow();
+                        stops.iter().for_each(|stop| stop.cancelled.set(true));
+                        scope.cancel("its owner says so");
+                    }
+                });
+            }),
+            Policy::Race => self.race(&family, own, others),
+            Policy::Try => self.try_scope(&family, own, others),
+        }
+    }
+
+    fn scope_at_most(&self, family: &Family<'_>, most: usize, own: &Body, others: &[Body]) {
+        self.call_around("scope (at most)", || {
+            ScopeBuilder::new().at_most(most).scope(|scope| {
                 for body in others.iter().filter(|_| self.admits()) {
-                    let context = Self::new(&self.world, Some(self));
-                    stops.push(context.region().stop.clone());
-                    let lives = Lives::new(&alive);
-                    scope.spawn(move || {
-                        let _lives = lives;
-                        context.run(body);
+                    let child = family.child(body);
+                    // It need not wait, and then looks for no cancel.
+                    self.call("spawn (at most)", None, Time::Try, || {
+                        scope.spawn(move || drop(child.run()));
                     });
+                    if family.alive.get() > most {
+                        self.fault("more threads run at once than may");
+                    }
                 }
                 self.run(own);
-                if cancels {
-                    stops.iter().for_each(|stop| stop.cancelled.set(true));
-                    scope.cancel("its owner says so");
-                }
             });
         });
+    }
+
+    /// Every second thread succeeds, if it comes to its end.
+    fn race(&self, family: &Family<'_>, own: &Body, others: &[Body]) {
+        let (stop, unwound) = (family.stop_of_body(), self.is_unwinding());
+        let result = self.call_around("race", || {
+            thread::race(|race| {
+                for (index, body) in others.iter().enumerate().filter(|_| self.admits()) {
+                    let child = family.child(body);
+                    race.spawn(move || match index % 2 {
+                        0 => Ok(child.run_to_end()),
+                        _ => Err(child.run()),
+                    });
+                }
+                self.inside(Kind::Scope, stop, || self.run(own));
+            })
+        });
+        self.ends_scope("race", unwound);
+        if result.is_ok() != (family.succeeded.get() > 0) {
+            self.fault("a race has a winner where there is none, or none");
+        }
+    }
+
+    /// Every second thread fails, if it comes to its end.
+    fn try_scope(&self, family: &Family<'_>, own: &Body, others: &[Body]) {
+        let (stop, unwound) = (family.stop_of_body(), self.is_unwinding());
+        let result = self.call_around("try_scope", || {
+            thread::try_scope(|scope| {
+                for (index, body) in others.iter().enumerate().filter(|_| self.admits()) {
+                    let child = family.child(body);
+                    scope.spawn(move || match index % 2 {
+                        0 => Err(child.run_to_end()),
+                        _ => Ok(child.run()),
+                    });
+                }
+                self.inside(Kind::Scope, stop, || self.run(own));
+                Ok(())
+            })
+        });
+        self.ends_scope("try_scope", unwound);
+        if result.is_err() != (family.succeeded.get() > 0) {
+            self.fault("a try_scope has an error where there is none, or none");
+        }
+    }
+
+    /// A scope that may have ended its own body has returned; `unwound` says that the thread did so
+    /// before.
+    fn ends_scope(&self, name: &str, unwound: bool) {
+        if self.is_unwinding() && !unwound {
+            self.scope_catches(name);
+        }
+    }
+}
+
+/// The threads of a scope.
+struct Family<'a> {
+    owner: &'a Context,
+    alive: Cell<usize>,
+    /// What one that ends the scope cancels.
+    stops: RefCell<Vec<Rc<Stop>>>,
+    /// How many have ended the scope.
+    succeeded: Cell<usize>,
+}
+
+/// One of them.
+struct Child<'a> {
+    family: &'a Family<'a>,
+    context: Context,
+    body: &'a Body,
+    _lives: Lives<'a>,
+}
+
+impl<'a> Family<'a> {
+    fn child(&'a self, body: &'a Body) -> Child<'a> {
+        let context = Context::new(&self.owner.world, Some(self.owner));
+        self.stops.borrow_mut().push(context.region().stop.clone());
+        Child {
+            family: self,
+            context,
+            body,
+            _lives: Lives::new(&self.alive),
+        }
+    }
+
+    fn stop_of_body(&self) -> Rc<Stop> {
+        let stop = Stop::until(None);
+        self.stops.borrow_mut().push(stop.clone());
+        stop
+    }
+}
+
+impl Child<'_> {
+    fn run(self) -> Token {
+        self.context.run(self.body);
+        self.context.world.ledger.token()
+    }
+
+    /// Runs, and ends the scope.
+    fn run_to_end(self) -> Token {
+        let family = self.family;
+        let token = self.run();
+        family.succeeded.set(family.succeeded.get() + 1);
+        // Cancels of all others follow.
+        let stops = family.stops.borrow();
+        stops.iter().for_each(|stop| stop.doubtful.set(true));
+        token
+    }
+}
+
+impl Drop for Family<'_> {
+    fn drop(&mut self) {
+        if self.alive.get() > 0 {
+            self.owner.fault("a scope has ended before its threads");
+        }
     }
 }
 
@@ -166,15 +299,5 @@ impl<'a> Lives<'a> {
 impl Drop for Lives<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
-    }
-}
-
-struct Gone<'a>(&'a Context, &'a Cell<usize>);
-
-impl Drop for Gone<'_> {
-    fn drop(&mut self) {
-        if self.1.get() > 0 {
-            self.0.fault("a scope has ended before its threads");
-        }
     }
 }

@@ -29,6 +29,21 @@ pub(crate) enum Then {
     Abort,
 }
 
+/// What ends a scope of threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// The ends of all.
+    Join,
+    /// The same; its own body cancels the threads when it is done.
+    Cancel,
+    /// The same, and so many run at once.
+    AtMost(usize),
+    /// The first that succeeds.
+    Race,
+    /// The ends of all, or the first that fails.
+    Try,
+}
+
 /// The arms of a select: which there are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arms {
@@ -69,9 +84,8 @@ pub(crate) enum Act {
     WriteStream(usize),
     ReadStream(usize),
     Spawn(Then),
-    /// `thread::scope`: the last body is its own, the others are its threads'. It may cancel them
-    /// before it ends.
-    Threads(bool),
+    /// A scope of threads: the last body is its own, the others are theirs.
+    Threads(Policy),
     /// Runs the body, catches what unwinds it, and goes on.
     Catch,
     /// Runs the second body, and the first in a destructor after it.

@@ -11,7 +11,7 @@ use greenlit::io::{PipeReader, PipeWriter, ReadyArm, pipe, readable};
 use greenlit::os::unix::net::UnixStream;
 use greenlit::sync::{Condvar, Event, Mutex, RwLock, Semaphore};
 use greenlit::thread::{self, JoinHandle};
-use greenlit::time::Instant;
+use greenlit::time::{Instant, timeout};
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::channel::Channel;
@@ -66,8 +66,6 @@ pub(crate) struct World {
     /// Threads that have not ended.
     pub(crate) live: Cell<usize>,
     pub(crate) spawned: Cell<usize>,
-    /// Threads in the middle of an unwinding.
-    pub(crate) unwinding: Cell<usize>,
     /// Threads in a wait with a limit.
     pub(crate) timed: Cell<usize>,
     /// Whether the run is over, and everything that is left is cancelled.
@@ -117,7 +115,6 @@ impl World {
             moves: Cell::new(0),
             live: Cell::new(0),
             spawned: Cell::new(0),
-            unwinding: Cell::new(0),
             timed: Cell::new(0),
             ending: Cell::new(false),
         }
@@ -277,6 +274,59 @@ impl World {
         }
     }
 
+    /// Gives those who wait what they wait for, as far as it can be made.
+    pub(crate) fn feed(self: &Rc<Self>) {
+        for (index, channel) in self.channels.iter().enumerate() {
+            let [senders, receivers] = &channel.waiting;
+            if receivers.get() > 0 {
+                // A select that stands here may have been given another's by now.
+                self.try_send(index);
+            }
+            if senders.get() > 0
+                && let Some(item) = channel.thing.try_receive()
+            {
+                item.received();
+            }
+        }
+        if self.event.waiting[0].get() > 0 {
+            self.event.thing.set();
+        }
+        if self.store.waiting[0].get() > 0 && self.store.thing.try_lock().is_ok() {
+            drop(Gives(self));
+        }
+        for stream in self.streams.iter().filter_map(OnceCell::get) {
+            let [writers, readers] = &stream.waiting;
+            // Others run meanwhile, and may have done it.
+            let done = timeout(Duration::from_millis(1), || {
+                if readers.get() > 0 {
+                    stream.thing.write(&[1; 600])
+                } else if writers.get() > 0 && stream.thing.left() > 0 {
+                    stream.thing.read(&mut [0; 16 * 1024])
+                } else {
+                    Ok(0)
+                }
+            });
+            if matches!(done, Ok(Err(_))) {
+                self.fault("a stream fails");
+            }
+        }
+    }
+
+    fn try_send(&self, index: usize) -> bool {
+        let item = self.ledger.item(None);
+        let number = item.number();
+        match self.channels[index].thing.try_send(item) {
+            Ok(()) => {
+                self.ledger.sent(number);
+                true
+            }
+            Err(item) => {
+                item.came_back();
+                false
+            }
+        }
+    }
+
     /// After the run, in another one: everything is as new, and serves.
     pub(crate) fn check_use(self: &Rc<Self>) {
         for (index, mutex) in self.mutexes.iter().enumerate() {
@@ -365,14 +415,8 @@ impl Drop for Sets<'_> {
 
 impl Drop for Sends<'_> {
     fn drop(&mut self) {
-        let item = self.0.ledger.item(None);
-        let number = item.number();
-        match self.0.channels[self.1].thing.try_send(item) {
-            Ok(()) => self.0.ledger.sent(number),
-            Err(item) => {
-                item.came_back();
-                self.0.fault("a channel takes no item for one who waits");
-            }
+        if !self.0.try_send(self.1) {
+            self.0.fault("a channel takes no item for one who waits");
         }
     }
 }
