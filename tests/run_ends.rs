@@ -16,7 +16,7 @@ use alone::{again, alone, alone_as};
 use greenlit::cancel::{Scope, shield};
 use greenlit::sync::Mutex;
 use greenlit::time::{Duration, timeout};
-use greenlit::{Runtime, run, thread};
+use greenlit::{Runtime, thread};
 use reports::{made_equal, stderr};
 
 /// Calls its function when it is dropped.
@@ -88,14 +88,20 @@ fn who_does_not_stop_is_reported_once_and_waited_for() {
                 OnDrop(move || stopped.set(stopped.get() + 1))
             };
             let (first, second) = (guard(), guard());
-            let _ = named("locks").spawn(move || {
+            let stopping = Rc::new(Cell::new(0));
+            let [one, other] = [stopping.clone(), stopping.clone()];
+            let locks = named("locks").spawn(move || {
                 let _stopped = first;
-                let _lock = OnDrop(|| *lock.lock().unwrap() += 1);
+                let _lock = OnDrop(|| {
+                    one.set(one.get() + 1);
+                    *lock.lock().unwrap() += 1;
+                });
                 thread::park();
             });
-            let _ = named("spins").spawn(move || {
+            let spins = named("spins").spawn(move || {
                 let _stopped = second;
                 let _spin = OnDrop(|| {
+                    other.set(other.get() + 1);
                     while spinning.load(Ordering::Relaxed) {
                         thread::yield_now();
                     }
@@ -103,6 +109,13 @@ fn who_does_not_stop_is_reported_once_and_waited_for() {
                 thread::park();
             });
             thread::yield_now();
+            // Both are in their destructors when the run ends, however slow the machine is.
+            for handle in [locks, spins] {
+                handle.unwrap().cancel("early");
+            }
+            while stopping.get() < 2 {
+                thread::yield_now();
+            }
         });
         assert_eq!(stopped.get(), 2);
         assert_eq!(
@@ -203,7 +216,7 @@ fn many_threads_that_yield_in_their_destructors_all_stop() {
         "many_threads_that_yield_in_their_destructors_all_stop",
         || {
             let stopped = Rc::new(Cell::new(0));
-            run(|| {
+            runtime(Duration::MAX).run(|| {
                 for _ in 0..MANY {
                     let stopped = stopped.clone();
                     drop(thread::spawn(move || {
@@ -236,7 +249,7 @@ fn timeouts_are_not_counted_among_cancels_that_were_caught() {
                 timeout(Duration::ZERO, thread::park).unwrap_err();
             }
         };
-        run(|| {
+        runtime(Duration::MAX).run(|| {
             let [first, second] = [stopped.clone(), stopped.clone()];
             drop(thread::spawn(move || {
                 let _stopped = OnDrop(|| first.set(first.get() + 1));
@@ -260,4 +273,29 @@ fn timeouts_are_not_counted_among_cancels_that_were_caught() {
     if let Some(child) = child {
         assert_eq!(stderr(&child, file!()), "");
     }
+}
+
+/// A report of very many says how many more there are.
+#[test]
+fn the_report_of_thousands_names_a_hundred() {
+    let mut command = leaking("the_report_of_thousands_names_a_hundred");
+    let child = alone_as(&mut command, || {
+        runtime(Duration::MAX).run(|| {
+            let lock = Rc::new(Mutex::new(()));
+            std::mem::forget(lock.lock());
+            for _ in 0..1000 {
+                let lock = lock.clone();
+                drop(thread::spawn(move || {
+                    let _lock = OnDrop(|| drop(lock.lock()));
+                    thread::park();
+                }));
+            }
+            thread::yield_now();
+        });
+    });
+    let Some(child) = child else { return };
+    let text = stderr(&child, file!());
+    assert!(text.contains("1000 of its green threads"), "{text}");
+    assert_eq!(text.matches("\n  green thread (").count(), 100, "{text}");
+    assert!(text.ends_with("\n  and 900 more\n"), "{text}");
 }

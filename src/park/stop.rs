@@ -18,6 +18,9 @@ use crate::scheduler::{Reason, Record, State};
 const MOST_CANCELS: u32 = if cfg!(panic = "abort") { 500 } else { 10_000 };
 const CANCELS_EACH: usize = if cfg!(panic = "abort") { 100 } else { 4 };
 
+/// How many green threads a report names.
+const MOST_NAMED: usize = 100;
+
 /// What the end of a run knows of those who have not ended.
 pub(super) struct Stopping {
     /// For how long it waits before it speaks of them.
@@ -149,14 +152,24 @@ impl Core {
     #[cold]
     fn report_the_rest(&self, what: impl Display) {
         let mut report = format!("greenlit: {what}\n");
+        let mut count = 0;
         self.arena.for_each_live(|record| {
+            if ptr::eq(record, self.main.get()) {
+                return;
+            }
+            count += 1;
+            if count > MOST_NAMED {
+                return;
+            }
             // Writing to a string does not fail.
             let _ = match record.reason() {
-                _ if ptr::eq(record, self.main.get()) => Ok(()),
                 Some(reason) => writeln!(report, "  {record}: {reason}"),
                 None => writeln!(report, "  {record}: ready to run"),
             };
         });
+        if count > MOST_NAMED {
+            let _ = writeln!(report, "  and {} more", count - MOST_NAMED);
+        }
         // A closed stderr is no reason to end the process.
         let _ = io::stderr().write_all(report.as_bytes());
     }
