@@ -203,6 +203,33 @@ fn a_scope_that_can_never_end_aborts() {
     assert!(err.contains("the scope at tests/scope_ends.rs:"), "{err}");
 }
 
+/// A scope whose end would have to wait where nobody may switch: its threads end all the same, and the
+/// panic that says so goes on.
+#[test]
+fn a_scope_in_a_region_without_switches() {
+    let log = RefCell::new(Vec::new());
+    run(|| {
+        let report = panic_of(|| {
+            thread::no_switch(|| {
+                thread::scope(|s| {
+                    s.spawn(|| {
+                        let _own = Note(&log, "thread");
+                        thread::park();
+                    });
+                });
+            });
+        });
+        assert!(report.starts_with("no_switch: "), "{report}");
+        // And the region is what it was for whoever catches that inside it.
+        thread::no_switch(|| {
+            let inside = || thread::scope(|s| drop(s.spawn(thread::park)));
+            assert!(panic_of(inside).starts_with("no_switch: "));
+            assert!(panic_of(thread::yield_now).starts_with("no_switch: "));
+        });
+    });
+    assert!(log.take().is_empty());
+}
+
 /// Rule 1: a thread that was spawned on a coroutine's stack is another green thread.
 #[test]
 fn a_scoped_thread_does_not_suspend_its_parent_s_coroutine() {

@@ -166,19 +166,21 @@ fn a_closure_that_panics_because_a_thread_did() {
 /// The closure's own panic takes the threads with it, and comes first.
 #[test]
 fn a_panic_of_the_closure_ends_the_threads() {
-    let dropped = Cell::new(0);
+    let (dropped, too_long) = (Cell::new(0), Cell::new(false));
     run(|| {
         let said = panic_of(|| {
             ScopeBuilder::new().cancel_on_panic().scope(|s| {
                 s.spawn(|| {
                     let _counted = Counted(&dropped);
-                    thread::park();
+                    yields(99);
+                    too_long.set(true);
                 });
                 thread::yield_now();
                 resume_unwind(Box::new("the closure's"));
             });
         });
         assert_eq!((said, dropped.get()), ("the closure's", 1));
+        assert!(!too_long.get());
     });
 }
 

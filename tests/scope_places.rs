@@ -199,6 +199,7 @@ fn a_spawner_that_unwinds_waits() {
 /// Nobody waits in a scope that is cancelled, neither who waited before nor who comes later.
 #[test]
 fn a_cancelled_scope_has_places_for_all() {
+    let slow_ended = Cell::new(false);
     let (dropped, ran) = (Cell::new(0), Cell::new(false));
     run(|| {
         ScopeBuilder::new().at_most(1).scope(|s| {
@@ -210,13 +211,10 @@ fn a_cancelled_scope_has_places_for_all() {
                 })
             };
             s.spawn(|| {
-                struct Slow;
-                impl Drop for Slow {
-                    fn drop(&mut self) {
-                        (0..9).for_each(|_| thread::yield_now());
-                    }
-                }
-                let _slow = Slow;
+                let _slow = AtEnd(|| {
+                    (0..9).for_each(|_| thread::yield_now());
+                    slow_ended.set(true);
+                });
                 thread::yield_now();
                 s.cancel("all of you");
                 thread::park();
@@ -224,6 +222,7 @@ fn a_cancelled_scope_has_places_for_all() {
             // It waits here until the scope is cancelled, and the thread above is not yet over.
             let waited = spawn();
             let came_late = spawn();
+            assert!(!slow_ended.get());
             assert!(waited.join().is_err() && came_late.join().is_err());
         });
     });
@@ -289,6 +288,33 @@ fn places_that_are_held_by_those_who_wait_for_them() {
         });
         assert_eq!(ended.get(), 22);
     });
+}
+
+/// The same in a destructor, where a panic would abort: it gets a place that there is not.
+#[test]
+fn a_destructor_that_spawns_is_not_stuck() {
+    let ran = Cell::new(0);
+    run(|| {
+        ScopeBuilder::new().at_most(1).scope(|s| {
+            let unwinds = s.spawn(|| {
+                let _at_end = AtEnd(|| {
+                    s.spawn(|| ran.set(ran.get() + 1));
+                });
+                thread::park();
+            });
+            thread::yield_now();
+            unwinds.cancel("spawn at the end");
+            assert!(unwinds.join().is_err());
+            // The place beyond the limit has gone again.
+            s.spawn(|| {
+                ran.set(ran.get() + 1);
+                thread::yield_now();
+                ran.set(ran.get() + 1);
+            });
+            s.spawn(|| assert_eq!(ran.replace(10), 3));
+        });
+    });
+    assert_eq!(ran.get(), 10);
 }
 
 /// Behaviour 54.

@@ -93,6 +93,33 @@ fn late_winners_are_dropped() {
     });
 }
 
+/// The winner itself is not cancelled: what its locals do at the end works as ever.
+#[test]
+fn the_winner_ends_in_order() {
+    struct Waits(Rc<Cell<bool>>);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            thread::yield_now();
+            self.0.set(cancel::requested().is_none());
+        }
+    }
+    greenlit::thread_local! {
+        static LAST: RefCell<Option<Waits>> = const { RefCell::new(None) };
+    }
+    let in_order = Rc::new(Cell::new(false));
+    run(|| {
+        let result: Result<u32, Vec<()>> = thread::race(|s| {
+            s.spawn(|| {
+                LAST.set(Some(Waits(in_order.clone())));
+                Ok(1)
+            });
+            thread::park();
+        });
+        assert_eq!(result, Ok(1));
+    });
+    assert!(in_order.get());
+}
+
 #[test]
 fn without_a_success_there_are_all_errors() {
     run(|| {
@@ -147,25 +174,28 @@ fn a_panic_in_a_race() {
         assert_eq!(lost, "a panic");
         let ended = panic_of(|| {
             ScopeBuilder::new().cancel_on_panic().race(|s| {
-                s.spawn(panics);
                 s.spawn(|| {
                     cancel::shield(|| yields(2));
                     Ok(1)
                 });
+                s.spawn(panics);
                 thread::park();
             })
         });
         assert_eq!(ended, "a panic");
+        let too_long = Cell::new(false);
         let closure = panic_of(|| {
             thread::race::<_, (), ()>(|s| {
                 s.spawn(|| {
-                    thread::park();
+                    yields(99);
+                    too_long.set(true);
                     Ok(())
                 });
+                thread::yield_now();
                 resume_unwind(Box::new("the closure's"))
             })
         });
-        assert_eq!(closure, "the closure's");
+        assert_eq!((closure, too_long.get()), ("the closure's", false));
     });
 }
 

@@ -9,7 +9,8 @@ use greenlit::run;
 use greenlit::thread::{self, ScopeBuilder};
 use greenlit::time::{Duration, Instant};
 
-const LONG: Duration = Duration::from_secs(3600);
+/// Never over in a test that works, and not for ever in one that does not.
+const LONG: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(2);
 
 /// Why the running thread is to end, in its words.

@@ -289,17 +289,19 @@ fn a_panic_goes_before_errors() {
         });
         assert_eq!(said, "joined");
         // The closure's own.
+        let too_long = Cell::new(false);
         let said = panic_of(|| {
             thread::try_scope(|s| -> Result<(), &str> {
                 s.spawn(|| {
-                    thread::park();
+                    yields(99);
+                    too_long.set(true);
                     Ok(())
                 });
                 thread::yield_now();
                 resume_unwind(Box::new("the closure's"))
             })
         });
-        assert_eq!(said, "the closure's");
+        assert_eq!((said, too_long.get()), ("the closure's", false));
     });
 }
 

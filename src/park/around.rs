@@ -13,7 +13,8 @@ pub(super) fn requested_around(record: &Record) -> Option<Cause> {
     // SAFETY: invariant 64: the scope waits for its threads, and this one runs, or is waited for by one
     // that does.
     while let Some(tally) = unsafe { scope.as_ref() } {
-        for region in outwards(tally.region()) {
+        // The first is the scope's own, which speaks of the closure.
+        for region in outwards(tally.region()).skip(1) {
             if region.stop() != Stop::None {
                 found = region.cause();
             }

@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
-use super::tally::{PANICKED, cause_of};
-use crate::park::{Cancelled, catches, go_on_unwinding, report, within};
+use super::tally::cause_of;
+use crate::park::{Cancelled, Cause, catches, go_on_unwinding, report, within};
 use crate::scheduler::{Kept, Tally};
 
 /// What came of a scope's closure, once all of the scope's threads have ended.
@@ -50,7 +50,7 @@ fn unwound<R>(
     if is_cancel {
         tally.cancel(cause_of(&*payload));
     } else if tally.policy().cancels_with_body {
-        tally.cancel(PANICKED);
+        tally.cancel(Cause::OWNER_GONE);
     }
     match tally.wait_for_all(place) {
         Some(payload) if is_stop => Ended::Unwound(payload),

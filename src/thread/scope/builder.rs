@@ -69,7 +69,8 @@ impl ScopeBuilder {
     /// waits in a scope that is cancelled: what is spawned there drops its closure.
     ///
     /// A thread of the scope that spawns a sibling keeps its own place while it waits for one. Where
-    /// each place is held by such a thread none would ever be free: the last such spawn panics.
+    /// each place is held by such a thread none would ever be free: the last such spawn panics, or, in a
+    /// destructor that runs while its thread unwinds, gets a place beyond the limit.
     ///
     /// # Panics
     ///

@@ -1,6 +1,8 @@
 //! At most so many of a scope's threads at once: a spawn waits until there is a place, in the order in
 //! which the spawns came.
 
+use std::thread::panicking;
+
 use crate::park::{Core, Limit, Mask, Outcome, WaitNode};
 use crate::scheduler::{Reason, Tally};
 
@@ -34,15 +36,35 @@ impl Tally {
         // Without a runtime the spawn fails, and gives the place back.
         if let Some(core) = Core::current() {
             let refused = core.check_cancel().is_err();
-            let is_free = self.has_place() && self.spawners.is_empty();
-            if !is_free && !self.is_cancelled() {
+            // Nobody waits while there is a place: who gives one back gives it to the first.
+            if !self.has_place() && !self.is_cancelled() && !self.must_exceed(core) {
                 return self.wait_for_place(core, refused);
             }
         }
         self.placed.set(self.placed.get() + 1);
     }
 
+    /// Whether each place is held by a thread that waits for another one, now that the running one would
+    /// as well. A destructor that spawns while its thread unwinds gets a place beyond the limit.
+    ///
+    /// # Panics
+    ///
+    /// So, unless it unwinds.
     #[track_caller]
+    fn must_exceed(&self, core: &Core) -> bool {
+        let own = self.own_spawners.get() + 1;
+        if !std::ptr::eq(core.running().scope(), self) || own < self.placed.get() {
+            return false;
+        }
+        let unwinds = panicking() && core.unwinds(core.running());
+        assert!(
+            unwinds,
+            "spawn: each of the scope's {own} places is held by a green thread that waits for another \
+             one; spawn from the scope's closure, or run more at once"
+        );
+        true
+    }
+
     fn wait_for_place(&self, core: &Core, refused: bool) {
         let record = core.running();
         let is_own = std::ptr::eq(record.scope(), self);
@@ -52,13 +74,7 @@ impl Tally {
             is_own,
         };
         if is_own {
-            let own = self.own_spawners.get() + 1;
-            self.own_spawners.set(own);
-            assert!(
-                own < self.placed.get(),
-                "spawn: each of the scope's {own} places is held by a green thread that waits for \
-                 another one; spawn from the scope's closure, or run more at once"
-            );
+            self.own_spawners.set(self.own_spawners.get() + 1);
         }
         // SAFETY: invariant 43: the node is pinned to this frame and unlinked by its drop; the tally
         // outlives whoever may spawn in its scope.

@@ -8,6 +8,7 @@ use std::ptr;
 
 use crate::clock;
 use crate::park::{Cancelled, Cause, Core, Limit, Mask, Outcome, Stop, refuse_in_child};
+use crate::scheduler::record::flag;
 use crate::scheduler::{Kept, Reason, Record, State, Tally};
 
 /// Why the rest of a scope is cancelled.
@@ -54,23 +55,39 @@ impl Tally {
         if mask == Mask::No && core.check_cancel().is_err() {
             return Outcome::Cancelled;
         }
-        self.waiter.set(core.running());
+        let record = core.running();
+        self.waiter.set(record);
         let reason = Reason::new("waiting for the green threads of its scope");
-        core.park(&reason, Limit::None, mask, || {
+        // In a region that forbids it the wait panics, and the threads are cancelled; then it has to be.
+        let no_switch = mask == Mask::Yes && record.has(flag::NO_SWITCH);
+        if no_switch {
+            record.clear(flag::NO_SWITCH);
+        }
+        let outcome = core.park(&reason, Limit::None, mask, || {
             // Once they are cancelled, nothing that could end the wait would bring it nearer to its end.
             self.is_empty() || mask == Mask::No && self.is_cancelled()
-        })
+        });
+        if no_switch {
+            record.set(flag::NO_SWITCH);
+        }
+        outcome
     }
 
     /// Cancels the threads that have not ended; those that they wait for in scopes of their own
     /// follow in turn.
-    #[cold]
     pub(super) fn cancel(&self, cause: Cause) {
+        self.cancel_but(ptr::null(), cause);
+    }
+
+    /// Cancels all threads but one.
+    #[cold]
+    fn cancel_but(&self, one: *const Record, cause: Cause) {
         if !self.note_cancel(cause.clone()) {
             return;
         }
         let core = Core::here();
         self.for_each(|record| match core {
+            _ if ptr::eq(record, one) => {}
             Some(core) if core.owns(record) => core.cancel_thread(record, cause.clone()),
             // Its run could not stop it, and it waits nowhere any more.
             _ => record.cancel(cause.clone()),
@@ -82,7 +99,8 @@ impl Tally {
     }
 
     /// Cancels the scope's closure, if it still runs, and then the threads: so it is unwound from a wait
-    /// for one of them before that one has ended.
+    /// for one of them before that one has ended. The running thread is not cancelled: it is the one
+    /// that brings this about, by its end.
     #[cold]
     pub(super) fn stop(&self, cause: Cause) {
         if self.body_runs.get() {
@@ -93,7 +111,8 @@ impl Tally {
                 core.have_looked(owner);
             }
         }
-        self.cancel(cause);
+        let ends = Core::current().map_or(ptr::null(), |core| ptr::from_ref(core.running()));
+        self.cancel_but(ends, cause);
     }
 
     /// Asks the threads to come to an end, and cancels them at `deadline`.
