@@ -171,10 +171,12 @@ impl Core {
         unsafe { &*self.run_queue.head() }
     }
 
+    #[inline]
     pub(crate) fn default_class(&self) -> SizeClass {
         self.default_class
     }
 
+    #[inline]
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }

@@ -365,6 +365,7 @@ impl Record {
         self.extras.get() & extras != 0
     }
 
+    #[inline]
     pub(crate) fn add_extra(&self, extra: u8) {
         self.extras.set(self.extras.get() | extra);
     }
@@ -378,6 +379,7 @@ impl Record {
         }
     }
 
+    #[inline]
     pub(super) fn set_scope(&self, scope: *const Tally) {
         self.add_extra(extra::SCOPED);
         self.scope.set(scope);

@@ -81,6 +81,7 @@ impl Neighbours {
 }
 
 impl Tally {
+    #[inline(always)]
     pub(crate) const fn new(policy: Policy, limit: Option<usize>) -> Self {
         Self {
             first: Cell::new(ptr::null()),

@@ -264,12 +264,18 @@ impl EndWatch<'_> {
     }
 }
 
+impl<T> Claim<T> {
+    #[inline(never)]
+    fn drop_result(&self) {
+        drop_unclaimed(self.record(), self.take());
+    }
+}
+
 impl<T> Drop for Claim<T> {
+    #[inline]
     fn drop(&mut self) {
-        let record = self.record();
-        if record.has_result.get() {
-            // SAFETY: the thread has ended, since it has left its result, and this claim goes.
-            drop_unclaimed(record, unsafe { take::<T>(record) });
+        if self.record().has_result.get() {
+            self.drop_result();
         }
         // SAFETY: the reference that was counted for this claim, given up once.
         unsafe { arena::release(self.record.as_ptr()) };

@@ -18,6 +18,7 @@ pub(super) enum Ended<R> {
 }
 
 /// Runs a scope's closure, and waits until each of its threads has ended.
+#[inline]
 #[track_caller]
 pub(super) fn run<R>(tally: &Tally, f: impl FnOnce() -> R) -> Ended<R> {
     let place = Location::caller();
@@ -70,17 +71,21 @@ impl<R> Ended<R> {
     /// # Panics
     ///
     /// So.
+    #[inline]
     #[track_caller]
     pub(super) fn or_panic(self, tally: &Tally) -> R {
         match self {
-            Self::Unwound(payload) => {
-                report_kept(tally);
-                go_on_unwinding(payload)
-            }
+            Self::Unwound(payload) => go_on_unwinding_for(tally, payload),
             Self::Returned(value) if tally.panics.get() == 0 => value,
             Self::Returned(_) | Self::Stopped => panic_for(tally),
         }
     }
+}
+
+#[cold]
+fn go_on_unwinding_for(tally: &Tally, payload: Box<dyn Any + Send>) -> ! {
+    report_kept(tally);
+    go_on_unwinding(payload)
 }
 
 /// Goes on with the panic of a thread, by its payload if that was kept, or in std's words.

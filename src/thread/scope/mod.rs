@@ -63,6 +63,7 @@ pub use try_scope::{TryJoinHandle, TryScope, try_scope};
 ///     assert_eq!((count, longest), (3, 7));
 /// });
 /// ```
+#[inline]
 #[track_caller]
 pub fn scope<'env, F, T>(f: F) -> T
 where
@@ -104,6 +105,7 @@ pub struct Scope<'scope, 'env: 'scope> {
 impl RefUnwindSafe for Scope<'_, '_> {}
 
 impl<'scope, 'env> Scope<'scope, 'env> {
+    #[inline(always)]
     fn new(tally: Tally) -> Self {
         Self {
             tally,

@@ -20,10 +20,18 @@ impl Tally {
     /// Waits until no thread is left, and returns with what the caller has to unwind if the wait
     /// was ended by a cancel or a deadlock; it is over nevertheless. `place` is where the scope is
     /// called.
+    #[inline]
     pub(super) fn wait_for_all(
         &self,
         place: &'static Location<'static>,
     ) -> Option<Box<dyn Any + Send>> {
+        match self.is_empty() {
+            true => None,
+            false => self.wait_for_some(place),
+        }
+    }
+
+    fn wait_for_some(&self, place: &'static Location<'static>) -> Option<Box<dyn Any + Send>> {
         let mut ended_by = None;
         while !self.is_empty() {
             let Some(core) = Core::current() else {
