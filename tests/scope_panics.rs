@@ -265,24 +265,27 @@ fn a_cancel_is_no_panic() {
 
 /// Behaviours 28 and 31: an owner that is cancelled from outside, before and after the panic.
 #[test]
-fn a_deadline_and_a_panic() {
+fn a_cancel_from_outside_and_a_panic() {
     run(|| {
         let policy = ScopeBuilder::new().cancel_on_panic();
         let ended = timeout(Duration::from_millis(1), || {
             policy.clone().scope(|s| drop(s.spawn(thread::park)));
         });
         assert!(ended.is_err());
+        let around = cancel::Scope::new();
         let said = panic_of(|| {
-            timeout(Duration::from_millis(1), || {
+            around.run(|| {
                 policy.scope(|s| {
                     s.spawn(|| {
-                        cancel::shield(|| thread::sleep(Duration::from_millis(3)));
+                        cancel::shield(|| yields(3));
+                        around.cancel("while the scope waits for this thread");
+                        cancel::shield(|| yields(3));
                     });
-                    s.spawn(|| resume_unwind(Box::new("before the deadline")));
+                    s.spawn(|| resume_unwind(Box::new("before the cancel")));
                 });
             })
         });
-        assert_eq!(said, "before the deadline");
+        assert_eq!(said, "before the cancel");
     });
 }
 

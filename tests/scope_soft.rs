@@ -89,7 +89,7 @@ fn the_end_of_the_grace_period_cancels() {
 fn a_request_is_told_to_those_who_come_later() {
     run(|| {
         thread::scope(|s| {
-            s.cancel_softly("closing time", SHORT);
+            s.cancel_softly("closing time", LONG);
             let late = s.spawn(|| {
                 let asked = requested();
                 assert!(cancel::until_requested(thread::park).is_err());
@@ -97,6 +97,8 @@ fn a_request_is_told_to_those_who_come_later() {
             });
             assert_eq!(late.join().unwrap().as_deref(), Some("closing time"));
             let waits = s.spawn(thread::park);
+            thread::yield_now();
+            s.cancel_softly("this very moment", Duration::ZERO);
             assert_eq!(reason(waits.join()), "closing time");
             let too_late = s.spawn(|| unreachable!("it does not begin"));
             assert_eq!(reason(too_late.join()), "closing time");
