@@ -28,8 +28,12 @@ struct Generator {
 
 /// The program that follows from `random`, of `size` statements at the most.
 pub(crate) fn program(mut random: Random, size: usize) -> Program {
-    // Each kind with two chances in three.
-    let kinds = random.number() | random.number() & random.number();
+    // Each kind with three chances in four, or one; those that block together then meet often.
+    let (some, others) = (random.number(), random.number());
+    let kinds = match random.one_in(2) {
+        true => some | others,
+        false => some & others,
+    };
     let channels = (0..1 + random.below(2)).map(|_| random.below(CHANNELS));
     let channels: Vec<_> = channels.collect();
     let mut generator = Generator {
@@ -76,7 +80,7 @@ impl Generator {
     fn statement(&mut self, depth: usize, size: usize) -> Statement {
         let mut kind = self.random.below(KINDS);
         // A kind that is left out becomes another one, most of the time.
-        for _ in 0..3 {
+        for _ in 0..8 {
             if self.kinds >> kind & 1 == 0 {
                 kind = self.random.below(KINDS);
             }

@@ -147,12 +147,12 @@ impl Context {
                 self.perhaps(thing.read_timeout(time.length().unwrap_or_default()))
             }
         });
-        let Some(guard) = guard else { return };
-        let readers: &Cell<isize> = &guard;
-        if readers.get() < 0 {
+        let Some(_guard) = guard else { return };
+        let sharing = &self.world.sharing;
+        if sharing.get() < 0 {
             self.fault("it reads beside a writer");
         }
-        let inside = Counted::add(readers, 1);
+        let inside = Counted::add(sharing, 1);
         self.with_held(RWLOCK, || self.run(body));
         drop(inside);
     }
@@ -170,11 +170,12 @@ impl Context {
                 self.perhaps(thing.write_timeout(time.length().unwrap_or_default()))
             }
         });
-        let Some(guard) = guard else { return };
-        if guard.get() != 0 {
+        let Some(_guard) = guard else { return };
+        let sharing = &self.world.sharing;
+        if sharing.get() != 0 {
             self.fault("it writes beside others");
         }
-        let inside = Counted::add(&guard, -1);
+        let inside = Counted::add(sharing, -1);
         self.with_held(RWLOCK, || self.run(body));
         drop(inside);
     }
@@ -184,19 +185,15 @@ impl Context {
             return self.run(body);
         }
         let time = self.limit_of_lock(time);
-        let Shared { thing, waiting } = &self.world.semaphore;
-        let permit = self.call(
-            "Semaphore::acquire",
-            Some(&waiting[0]),
-            time,
-            || match time {
-                Time::Never => Some(thing.acquire_many(count)),
-                Time::Try => thing.try_acquire_many(count),
-                Time::Zero | Time::Soon => {
-                    thing.acquire_many_timeout(count, time.length().unwrap_or_default())
-                }
-            },
-        );
+        let thing = &self.world.semaphore;
+        let waits = &self.world.wanted[count - 1];
+        let permit = self.call("Semaphore::acquire", Some(waits), time, || match time {
+            Time::Never => Some(thing.acquire_many(count)),
+            Time::Try => thing.try_acquire_many(count),
+            Time::Zero | Time::Soon => {
+                thing.acquire_many_timeout(count, time.length().unwrap_or_default())
+            }
+        });
         let Some(_permit) = permit else { return };
         let in_use = &self.world.permits_in_use;
         let inside = Counted::add(in_use, count as isize);

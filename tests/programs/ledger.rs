@@ -177,7 +177,7 @@ impl Drop for Token {
 /// What happened in all programs: shows that they do what they are for.
 #[derive(Default)]
 pub(crate) struct Statistics {
-    /// By operation: how many calls there were, how many of them parked or were cancelled.
+    /// By operation.
     pub(crate) calls: BTreeMap<&'static str, Calls>,
     pub(crate) programs: u64,
     pub(crate) threads: u64,
@@ -190,7 +190,7 @@ pub(crate) struct Statistics {
 pub(crate) struct Calls {
     pub(crate) made: u64,
     pub(crate) cancelled: u64,
-    /// Those among the cancelled that a waker had chosen, or that were ready, hence at the entry.
+    /// Those of the cancelled that began when their thread was cancelled already.
     pub(crate) at_entry: u64,
 }
 

@@ -12,6 +12,7 @@ mod ledger;
 mod random;
 mod region;
 mod statement;
+mod stream;
 mod watch;
 mod world;
 

@@ -2,23 +2,20 @@
 //! them when nobody moves, and at the end.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
 use greenlit::cancel::Scope;
-use greenlit::io::{PipeReader, PipeWriter, ReadyArm, pipe, readable};
-use greenlit::os::unix::net::UnixStream;
 use greenlit::sync::{Condvar, Event, Mutex, RwLock, Semaphore};
 use greenlit::thread::{self, JoinHandle};
 use greenlit::time::{Instant, timeout};
-use nix::sys::socket::{setsockopt, sockopt};
 
 use super::channel::Channel;
 use super::context::SOON;
 use super::generate::{CHANNELS, MUTEXES, PERMITS, SCOPES, STREAMS};
 use super::ledger::{Ledger, Plan, Statistics, Token};
 use super::region::Stop;
+use super::stream::Stream;
 
 /// What threads wait for, and how many do, of each of its two kinds of waiters.
 pub(crate) struct Shared<T> {
@@ -40,9 +37,12 @@ pub(crate) struct World {
     pub(crate) statistics: Rc<RefCell<Statistics>>,
     /// Each with the number of its holder.
     pub(crate) mutexes: [Shared<Mutex<Option<usize>>>; MUTEXES],
+    pub(crate) rwlock: Shared<RwLock<()>>,
     /// How many readers there are; -1 for a writer.
-    pub(crate) rwlock: Shared<RwLock<Cell<isize>>>,
-    pub(crate) semaphore: Shared<Semaphore>,
+    pub(crate) sharing: Cell<isize>,
+    pub(crate) semaphore: Semaphore,
+    /// How many wait for one permit, for two, for three.
+    pub(crate) wanted: [Cell<usize>; PERMITS],
     pub(crate) permits_in_use: Cell<isize>,
     /// How many things there are to take.
     pub(crate) store: Shared<Mutex<usize>>,
@@ -79,27 +79,16 @@ pub(crate) enum Victim {
     Scope(Scope),
 }
 
-/// Bytes that go through a file descriptor.
-pub(crate) struct Stream {
-    ends: Ends,
-    /// How many bytes were written and read, and their sums.
-    pub(crate) written: Cell<(usize, u64)>,
-    pub(crate) read: Cell<(usize, u64)>,
-}
-
-enum Ends {
-    Socket(UnixStream, UnixStream),
-    Pipe(PipeReader, PipeWriter),
-}
-
 impl World {
     pub(crate) fn new(ledger: Rc<Ledger>, statistics: Rc<RefCell<Statistics>>, plan: Plan) -> Self {
         Self {
             ledger,
             statistics,
             mutexes: [const { None }; MUTEXES].map(|none| Shared::new(Mutex::new(none))),
-            rwlock: Shared::new(RwLock::new(Cell::new(0))),
-            semaphore: Shared::new(Semaphore::new(PERMITS)),
+            rwlock: Shared::new(RwLock::new(())),
+            sharing: Cell::new(0),
+            semaphore: Semaphore::new(PERMITS),
+            wanted: [const { Cell::new(0) }; PERMITS],
             permits_in_use: Cell::new(0),
             store: Shared::new(Mutex::new(0)),
             filled: Condvar::new(),
@@ -232,10 +221,13 @@ impl World {
         if readers.get() + writers.get() > 0 && self.rwlock.thing.try_write().is_ok() {
             self.fault("the rwlock is free, and waited for");
         }
-        if self.semaphore.waiting[0].get() > 0
-            && self.semaphore.thing.available_permits() == PERMITS
-        {
-            self.fault("all permits are there, and waited for");
+        if readers.get() > 0 && writers.get() == 0 && self.sharing.get() >= 0 {
+            self.fault("a reader waits, and no writer is there or waits");
+        }
+        let mut wanted = self.wanted.iter().rev();
+        let most = PERMITS - wanted.position(|count| count.get() > 0).unwrap_or(PERMITS);
+        if most > 0 && self.semaphore.available_permits() >= most {
+            self.fault("there are permits for all who wait");
         }
         let filled = self.store.thing.try_lock().is_ok_and(|store| *store > 0);
         if self.store.waiting[0].get() > 0 && filled {
@@ -345,9 +337,9 @@ impl World {
             Ok(held) => self.serves("the rwlock", held, |world| drop(world.rwlock.thing.read())),
             Err(_) => self.fault("the rwlock is not free at the end"),
         }
-        match self.semaphore.thing.try_acquire_many(PERMITS) {
+        match self.semaphore.try_acquire_many(PERMITS) {
             Some(held) => self.serves("the semaphore", held, |world| {
-                drop(world.semaphore.thing.acquire());
+                drop(world.semaphore.acquire());
             }),
             None => self.fault("not all permits are there at the end"),
         }
@@ -419,74 +411,4 @@ impl Drop for Sends<'_> {
             self.0.fault("a channel takes no item for one who waits");
         }
     }
-}
-
-impl Stream {
-    fn new(index: usize) -> Self {
-        // Little room, so that writers wait.
-        let ends = if index == 0 {
-            let (near, far) = UnixStream::pair().expect("a socket pair");
-            setsockopt(&near, sockopt::SndBuf, &4096).expect("a small buffer");
-            Ends::Socket(near, far)
-        } else {
-            let (reader, writer) = pipe().expect("a pipe");
-            Ends::Pipe(reader, writer)
-        };
-        Self {
-            ends,
-            written: Cell::new((0, 0)),
-            read: Cell::new((0, 0)),
-        }
-    }
-
-    fn left(&self) -> usize {
-        self.written.get().0 - self.read.get().0
-    }
-
-    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let count = match &self.ends {
-            Ends::Socket(near, _) => { near }.write(bytes)?,
-            Ends::Pipe(_, writer) => { writer }.write(bytes)?,
-        };
-        add(&self.written, &bytes[..count]);
-        Ok(count)
-    }
-
-    pub(crate) fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
-        let count = match &self.ends {
-            Ends::Socket(_, far) => { far }.read(bytes)?,
-            Ends::Pipe(reader, _) => { reader }.read(bytes)?,
-        };
-        add(&self.read, &bytes[..count]);
-        Ok(count)
-    }
-
-    pub(crate) fn readable(&self) -> ReadyArm<'_> {
-        match &self.ends {
-            Ends::Socket(_, far) => readable(far),
-            Ends::Pipe(reader, _) => readable(reader),
-        }
-    }
-
-    /// What was written and not read is there, and nothing else.
-    fn check_rest(&self, ledger: &Ledger) {
-        let mut bytes = [0; 512];
-        while self.left() > 0 {
-            match self.read(&mut bytes) {
-                Ok(count) if count > 0 => {}
-                other => {
-                    return ledger.fault(format!("{} bytes are missing: {other:?}", self.left()));
-                }
-            }
-        }
-        if self.written.get() != self.read.get() {
-            ledger.fault("other bytes were read than were written");
-        }
-    }
-}
-
-fn add(sum: &Cell<(usize, u64)>, bytes: &[u8]) {
-    let (count, total) = sum.get();
-    let more: u64 = bytes.iter().copied().map(u64::from).sum();
-    sum.set((count + bytes.len(), total + more));
 }
