@@ -250,6 +250,41 @@ fn a_foreign_coroutine_may_leave_a_scope_behind() {
     drop(foreign);
 }
 
+/// Neither do two of them name each other: the one that was entered first may go first.
+#[test]
+fn foreign_coroutines_that_were_left_behind_go_in_any_order() {
+    greenlit::run(|| {
+        let mut around = corosensei::Coroutine::<(), (), ()>::new(|yielder, ()| {
+            let _ = Scope::new().run(|| yielder.suspend(()));
+        });
+        let told = Rc::new(Cell::new(None));
+        let mut inside = corosensei::Coroutine::<(), (), ()>::new({
+            let told = told.clone();
+            move |yielder, ()| {
+                thread::scope(|s| {
+                    s.spawn(|| {
+                        thread::yield_now();
+                        thread::yield_now();
+                        // It looks at all that its scope is in.
+                        told.set(Some(cancel::requested().is_some()));
+                    });
+                    yielder.suspend(());
+                });
+            }
+        });
+        let entered = thread::spawn(move || {
+            let _ = around.resume(());
+            let _ = inside.resume(());
+            (around, inside)
+        });
+        let (around, mut inside) = entered.join().unwrap();
+        // Its stack goes.
+        drop(around);
+        let _ = inside.resume(());
+        assert_eq!(told.get(), Some(false));
+    });
+}
+
 /// A cancel that a body catches by hand is over when its payload goes, also while another green
 /// thread is parked in the middle of an unwinding: the next cancel unwinds again.
 #[test]

@@ -1,9 +1,11 @@
-//! Bugs of cancels that random programs (`property.rs`) have found; each test names one.
+//! Bugs of cancels that random programs (`property.rs`) and reviews have found; each test names one.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::time::Duration;
 
 use greenlit::cancel::{self, Scope};
-use greenlit::thread;
+use greenlit::sync::mpsc;
+use greenlit::{thread, time};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -59,5 +61,75 @@ fn a_cancel_passes_through_a_wait_for_requests() {
         scope.cancel("stop");
         worker.cancel_softly("come to an end", LONG);
         assert_eq!(worker.join().unwrap(), Err("stop".to_owned()));
+    });
+}
+
+/// The joins that wait for more than a result looked for a cancel twice, and lost a result that had
+/// come together with it.
+#[test]
+fn a_join_that_is_over_returns_its_value_though_a_cancel_came_too() {
+    greenlit::run(|| {
+        let scope = Scope::new();
+        let joined = scope.run(|| {
+            thread::scope(|s| {
+                let worker = s.spawn(|| {
+                    scope.cancel("at the same time");
+                    1
+                });
+                let value = worker.join();
+                assert!(cancel::is_cancelled());
+                value.unwrap()
+            })
+        });
+        assert_eq!(joined.unwrap(), 1);
+
+        let scope = Scope::new();
+        let canceller = scope.clone();
+        let joined = scope.run(|| {
+            let worker = thread::spawn(move || {
+                canceller.cancel("at the same time");
+                2
+            });
+            worker.cancel_on_drop().join().unwrap()
+        });
+        assert_eq!(joined.unwrap(), 2);
+    });
+}
+
+/// A cancel of the owner that he could not hear, behind a shield, was not told to those of his threads
+/// that end their waits for a request: they, and he with them, waited for ever.
+#[test]
+fn a_cancel_of_a_shielded_owner_is_a_request_to_his_threads() {
+    greenlit::run(|| {
+        let (_sender, jobs) = mpsc::channel::<u32>();
+        let owner = thread::spawn(move || {
+            thread::scope(|s| {
+                let worker = s.spawn(|| cancel::until_requested(|| jobs.recv()).is_err());
+                cancel::shield(|| worker.join().unwrap())
+            })
+        });
+        thread::yield_now();
+        thread::yield_now();
+        owner.cancel("stop");
+        let ended = time::timeout(LONG, || owner.join());
+        assert!(ended.unwrap().unwrap());
+    });
+}
+
+/// The error of a scope, thrown by hand, passed for the own cancel of the green thread that threw it:
+/// nobody heard of it.
+#[test]
+fn an_error_of_a_scope_that_is_thrown_is_a_panic() {
+    greenlit::run(|| {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            thread::scope(|s| {
+                s.spawn(|| {
+                    let scope = Scope::new();
+                    scope.cancel("caught");
+                    panic_any(scope.run(thread::yield_now).unwrap_err());
+                });
+            });
+        }));
+        assert!(outcome.is_err());
     });
 }

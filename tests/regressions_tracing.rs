@@ -2,6 +2,7 @@
 //! ask who runs, panic, trim stacks, unpark. An event comes from the middle of a park or a turn
 //! (rule 8).
 
+use std::cell::RefCell;
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -9,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
+use greenlit::cancel::Scope;
+use greenlit::coroutine::Coroutine;
 use greenlit::io::Source;
 use greenlit::park::{Reason, WaitQueue};
 use greenlit::thread;
@@ -242,5 +245,44 @@ fn an_unpark_in_the_event_of_a_park_is_not_lost() {
             "seated"
         });
         assert_eq!(guest.join().unwrap(), "seated");
+    });
+}
+
+/// A scope that was cancelled told those who are in it one after the other, with an event for each that
+/// woke up, and went on to the next by a reference: to one who had left meanwhile, where the subscriber
+/// had continued a coroutine.
+#[test]
+fn a_subscriber_may_have_a_coroutine_leave_the_scope_that_is_cancelled() {
+    thread_local! {
+        static IN_THE_SCOPE: RefCell<Option<Coroutine<(), (), ()>>> = const { RefCell::new(None) };
+    }
+    let told = |message: &str| {
+        if message == "unpark"
+            && let Some(coroutine) = IN_THE_SCOPE.with_borrow_mut(Option::take)
+        {
+            coroutine.resume(()).unwrap();
+            // Another writes to its stack.
+            let next = Coroutine::<(), (), ()>::new(|_, ()| {
+                black_box([0x41_u8; 8192]);
+            });
+            next.resume(()).unwrap();
+        }
+    };
+    run_told(told, || {
+        let scope = Scope::new();
+        let waiter = thread::spawn({
+            let scope = scope.clone();
+            move || scope.run(thread::park)
+        });
+        thread::yield_now();
+        let coroutine = Coroutine::new({
+            let scope = scope.clone();
+            move |co, ()| scope.run(|| co.suspend(())).unwrap()
+        });
+        coroutine.resume(()).unwrap();
+        IN_THE_SCOPE.set(Some(coroutine));
+        scope.cancel("while they change");
+        assert!(waiter.join().unwrap().is_err());
+        assert!(IN_THE_SCOPE.take().is_none());
     });
 }

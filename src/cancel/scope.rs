@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::handle::{Handle, Remote};
 use crate::clock::{self, Instant};
 use crate::park::{self, Cancelled, Cause, Core, Kind, Links, Region, Stop, WaitNode};
+use crate::scheduler::Record;
 
 /// A cancel scope: what runs in it can be cancelled, by anybody who has a clone of it, and at a
 /// deadline.
@@ -230,18 +231,22 @@ impl Shared {
 
     /// Tells all who are in it, who then look at their regions anew.
     fn tell(&self, what: impl Fn(&Region)) {
+        let mut told: Vec<&Record> = Vec::new();
         for region in self.entries.iter() {
             // SAFETY: invariant 91: a region that is linked in is in the frame of who entered it.
             let region = unsafe { &**region };
             region.set_deadline(self.deadline.get(), self.is_grace.get());
             what(region);
             // SAFETY: invariant 90: a region's record lives.
-            if let Some(record) = unsafe { region.record().as_ref() }
-                && let Some(core) = Core::here()
-                && core.owns(record)
-            {
-                core.have_looked(record);
-            }
+            told.extend(unsafe { region.record().as_ref() });
+        }
+        // A subscriber hears of each wake-up, and may have a coroutine leave the scope: by now nobody
+        // walks the list. No green thread runs meanwhile, so none of these ends.
+        let Some(core) = Core::here() else {
+            return;
+        };
+        for record in told.into_iter().filter(|record| core.owns(record)) {
+            core.have_looked(record);
         }
     }
 }

@@ -21,10 +21,9 @@ impl Core {
 
 /// Whether a payload that unwound thread `number` tells of a panic, and not of its own cancel.
 pub(crate) fn is_panic(number: u64, payload: &(dyn Any + Send)) -> bool {
-    // Nobody has the number 0: it stands for a thread that was leaked.
-    !payload
+    payload
         .downcast_ref::<Cancelled>()
-        .is_some_and(|cancelled| [0, number].contains(&cancelled.target))
+        .is_none_or(|cancelled| cancelled.target != number)
 }
 
 /// What a panic said, if it said it in words.

@@ -326,8 +326,12 @@ impl Record {
     /// The thread ends. What a foreign coroutine has left in its chain is in none from here on.
     #[inline]
     pub(crate) fn drop_regions(&self) {
-        if !self.innermost.get().is_null() {
-            self.detach(|_| true);
+        // Each may be in a coroutine of its own, and go before those that were in it.
+        let mut at = self.innermost.replace(ptr::null());
+        // SAFETY: invariant 90: it is in the chain.
+        while let Some(region) = unsafe { at.as_ref() } {
+            region.record.set(ptr::null());
+            at = region.outer.replace(ptr::null());
         }
     }
 }

@@ -58,7 +58,11 @@ impl<T> Claim<T> {
     pub(super) fn cancel(&self, cause: Cause) {
         let record = self.record();
         match Core::here() {
-            Some(core) if core.owns(record) => core.cancel_thread(record, cause),
+            Some(core) if core.owns(record) => {
+                core.cancel_thread(record, cause);
+                // Those who wait in its scopes, for a request too, hear of it.
+                core.wake_listeners();
+            }
             _ if record.state.get() == State::Done => {}
             // Its runtime does not run: nobody waits there.
             _ => record.cancel(cause),
@@ -121,7 +125,8 @@ impl<T> CancelOnDrop<T> {
     #[track_caller]
     pub fn join(self) -> Result<T> {
         self.claim().wait_for_end();
-        self.into_inner().join()
+        // A value wins over a cancel that came meanwhile.
+        self.into_inner().take_result()
     }
 
     /// The plain handle, whose drop detaches the thread.

@@ -110,6 +110,12 @@ impl<T> Claim<T> {
     #[inline]
     pub(super) fn join(self) -> Result<T> {
         self.wait_for_end();
+        self.result()
+    }
+
+    /// The result of a thread that was waited for.
+    #[inline]
+    pub(super) fn result(&self) -> Result<T> {
         self.take()
             .unwrap_or_else(|| Err(Box::new(Cancelled::without_result())))
     }
@@ -204,8 +210,7 @@ impl<T> JoinHandle<T> {
 
     /// The result of a thread that has ended; afterwards the handle has none.
     pub(crate) fn take_result(&self) -> Result<T> {
-        let result = self.claim.take();
-        result.unwrap_or_else(|| Err(Box::new(Cancelled::without_result())))
+        self.claim.result()
     }
 }
 

@@ -329,7 +329,7 @@ impl<T> ScopedJoinHandle<'_, T> {
         if let Some(payload) = self.claim.payload() {
             self.join_unwound(payload);
         }
-        self.claim.join()
+        self.claim.result()
     }
 
     /// Before the payload of a thread that has ended without a value is taken.
