@@ -212,8 +212,6 @@ fn a_shield_hides_deadlines_and_the_threads_own_cancel() {
 }
 
 /// Behaviour 28: whose deadline it was says so, and nobody else.
-/// Behaviour 28.
-/// Behaviour 28.
 #[test]
 fn a_foreign_cancel_is_no_timeout() {
     greenlit::run(|| {
@@ -228,8 +226,6 @@ fn a_foreign_cancel_is_no_timeout() {
     });
 }
 
-/// Behaviour 28.
-/// Behaviour 29.
 /// Behaviour 30.
 #[test]
 fn five_thousand_nested_scopes_are_left() {

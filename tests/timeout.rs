@@ -24,6 +24,7 @@ fn compute(length: Duration) {
     }
 }
 
+/// Behaviour 28: whose deadline has passed says so, and nobody else.
 #[test]
 fn nested_deadlines() {
     greenlit::run(|| {
@@ -49,6 +50,7 @@ fn nested_deadlines() {
     });
 }
 
+/// Behaviour 28.
 #[test]
 fn a_deadline_that_passed_during_computation_ends_the_next_call() {
     greenlit::run(|| {
@@ -71,6 +73,7 @@ fn a_deadline_that_passed_during_computation_ends_the_next_call() {
     });
 }
 
+/// Behaviour 28.
 #[test]
 fn a_deadline_can_be_moved() {
     greenlit::run(|| {
@@ -99,6 +102,7 @@ fn a_deadline_can_be_moved() {
     });
 }
 
+/// Behaviour 29.
 #[test]
 fn a_timeout_waits_for_clean_up_and_starts_its_body() {
     struct Slow<'a>(&'a Cell<u32>);

@@ -13,7 +13,9 @@ use crate::park::{Canceller, Cause, Core, Mailbox, Parcel, Stop};
 /// Cancels a [`Scope`](super::Scope) from any OS thread: made by
 /// [`Scope::handle`](super::Scope::handle).
 ///
-/// A runtime that sleeps is woken at once. When the scope is gone it does nothing.
+/// A runtime that sleeps is woken at once. When the scope is gone it does nothing. As long as a handle
+/// lives, even of a scope that is gone, somebody may yet cancel: no runtime of the process panics with
+/// a deadlock meanwhile, so drop it when it is done with.
 ///
 /// # Examples
 ///

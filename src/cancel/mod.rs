@@ -197,6 +197,10 @@ pub fn until_requested<R>(f: impl FnOnce() -> R) -> Result<R, Cancelled> {
 /// The earliest deadline that would end a blocking call made here; `None` for none, and outside a
 /// runtime. What lies outside a [`shield`] does not count, and what is cancelled already has no
 /// deadline any more.
+///
+/// The deadlines of who owns a [`thread::scope`](crate::thread::scope()) end the scope's threads by way of
+/// the owner, and are not seen from within them. Who needs one there asks before spawning, and hands
+/// it to [`timeout_at`](crate::time::timeout_at).
 #[must_use]
 pub fn current_deadline() -> Option<Instant> {
     let core = Core::current()?;

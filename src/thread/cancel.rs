@@ -18,7 +18,8 @@ impl<T> JoinHandle<T> {
     /// `reason` in it, in place of a panic's payload. A thread that has not begun drops its closure. A
     /// call that is complete returns its value all the same, and a thread that makes no blocking call
     /// any more ends as if nobody had asked. To cancel twice is to cancel once: the first reason
-    /// stays. It does not wait; [`join`](Self::join) does.
+    /// stays. It does not wait; [`join`](Self::join) does. A handle stays on its OS thread: what others
+    /// are to cancel runs in a [`cancel::Scope`](crate::cancel::Scope), whose handle they may have.
     ///
     /// # Examples
     ///
