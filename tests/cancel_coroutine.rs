@@ -318,3 +318,48 @@ fn a_cancel_that_is_caught_by_hand_is_over() {
         assert!(in_the_middle.join().is_err());
     });
 }
+
+/// A coroutine is left in a destructor that a cancel runs, and continued by another green thread: that
+/// one unwinds from then on, and the first does not any more.
+#[test]
+fn an_unwinding_stays_with_the_coroutine() {
+    struct Suspends<'a>(&'a dyn Fn());
+    impl Drop for Suspends<'_> {
+        fn drop(&mut self) {
+            self.0();
+        }
+    }
+    greenlit::run(|| {
+        let scope = Scope::new();
+        let carried = Rc::new(Coroutine::<(), (), bool>::new({
+            let scope = scope.clone();
+            move |co, ()| {
+                let result = scope.run(|| {
+                    let suspends = || {
+                        co.suspend(());
+                        // Nothing unwinds from here once more.
+                        thread::yield_now();
+                    };
+                    let _suspends = Suspends(&suspends);
+                    scope.cancel("over");
+                    thread::yield_now();
+                });
+                // It is over: the next cancel unwinds.
+                result.is_err() && scope.run(thread::yield_now).is_err()
+            }
+        }));
+        let first = thread::spawn({
+            let carried = carried.clone();
+            move || {
+                carried.resume(()).unwrap();
+                thread::park();
+            }
+        });
+        thread::yield_now();
+        thread::yield_now();
+        assert_eq!(carried.resume(()).unwrap(), Resumed::Returned(true));
+        // It waits, and is unwound as any other.
+        first.cancel("it does not unwind yet");
+        assert!(first.join().unwrap_err().is::<Cancelled>());
+    });
+}

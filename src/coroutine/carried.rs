@@ -1,5 +1,6 @@
-//! What an upper layer keeps on the stacks of coroutines, and takes along when one is left in the
-//! middle: the regions of a green thread. Nothing is asked while nobody has any there.
+//! What belongs to a coroutine's stack and is kept with the green thread that runs on it: the regions
+//! that it is in, and that it unwinds. It stays behind when the coroutine is left in the middle, and
+//! comes along when it is continued. Nothing is asked while there is none of it.
 
 use std::cell::Cell;
 use std::ptr;
@@ -12,6 +13,12 @@ pub(crate) struct Carrier {
     pub(crate) detach: fn(&dyn Fn(*const ()) -> bool) -> *const (),
     /// Puts back what `detach` gave, into the chain of the thread that runs now, if one does.
     pub(crate) attach: unsafe fn(*const ()),
+    /// Whether the running thread unwinds.
+    pub(crate) is_marked: fn() -> bool,
+    /// Takes off the running thread that it unwinds; 0 where it does not.
+    pub(crate) take_mark: fn() -> u64,
+    /// Puts that on the running thread, if one runs.
+    pub(crate) put_mark: fn(u64),
 }
 
 thread_local! {
@@ -40,13 +47,24 @@ pub(super) fn is_any() -> bool {
     COUNT.get() != 0
 }
 
-/// What belongs to one coroutine while it is suspended; null for nothing.
+/// What belongs to one coroutine while it is suspended.
 #[derive(Debug)]
-pub(super) struct Baggage(Cell<*const ()>);
+pub(super) struct Baggage {
+    /// What `detach` gave; null for nothing.
+    piece: Cell<*const ()>,
+    /// What `take_mark` gave; 0 for nothing.
+    mark: Cell<u64>,
+    /// While it runs: whether the thread unwound before, so that the mark is the thread's own.
+    was_marked: Cell<bool>,
+}
 
 impl Baggage {
     pub(super) const fn new() -> Self {
-        Self(Cell::new(ptr::null()))
+        Self {
+            piece: Cell::new(ptr::null()),
+            mark: Cell::new(0),
+            was_marked: Cell::new(false),
+        }
     }
 
     /// The coroutine on `ground` is left, or was just now.
@@ -59,27 +77,41 @@ impl Baggage {
 
     #[cold]
     fn pack_some(&self, ground: Ground) {
-        if let Some(carrier) = CARRIER.get() {
-            self.0
-                .set((carrier.detach)(&|address| ground.holds(address.addr())));
+        let Some(carrier) = CARRIER.get() else {
+            return;
+        };
+        self.piece
+            .set((carrier.detach)(&|address| ground.holds(address.addr())));
+        if !self.was_marked.replace(false) {
+            self.mark.set((carrier.take_mark)());
         }
     }
 
     /// The coroutine is continued.
     #[inline(always)]
     pub(super) fn unpack(&self) {
-        if !self.0.get().is_null() {
+        // What is packed counts too.
+        if is_any() {
             self.unpack_some();
         }
     }
 
     #[cold]
     fn unpack_some(&self) {
-        let piece = self.0.replace(ptr::null());
-        if let Some(carrier) = CARRIER.get() {
+        let Some(carrier) = CARRIER.get() else {
+            return;
+        };
+        let piece = self.piece.replace(ptr::null());
+        if !piece.is_null() {
             // SAFETY: `detach` gave it when the coroutine was left, which has not run since, and it was
             // forgotten just now.
             unsafe { (carrier.attach)(piece) };
+        }
+        let is_marked = (carrier.is_marked)();
+        self.was_marked.set(is_marked);
+        // In a thread that unwinds itself there is nothing to add.
+        if !is_marked && self.mark.get() != 0 {
+            (carrier.put_mark)(self.mark.replace(0));
         }
     }
 }
