@@ -118,6 +118,7 @@ impl Scope {
     pub fn run<R>(&self, f: impl FnOnce() -> R) -> Result<R, Cancelled> {
         let shared = self.shared.clone();
         shared.read_remote();
+        shared.expire();
         let region = shared.region();
         let node = WaitNode::with_waiter(ptr::from_ref(&region));
         // SAFETY: invariant 91: the node is pinned to this frame, which keeps the list, and unlinks
@@ -152,7 +153,8 @@ impl Scope {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.shared.read_remote();
-        self.shared.stop.get() == Stop::Cancelled || self.shared.deadline.get() <= clock::now()
+        self.shared.expire();
+        self.shared.stop.get() == Stop::Cancelled
     }
 
     /// Whether the scope was asked to come to an end, softly or not.
@@ -171,6 +173,7 @@ impl Scope {
     /// cancelled stays cancelled, and so does a call that its deadline has ended.
     pub fn set_deadline(&self, deadline: Option<Instant>) {
         let deadline = deadline.map_or(u64::MAX, Instant::nanos);
+        self.shared.expire();
         self.shared.deadline.set(deadline);
         self.shared.is_grace.set(false);
         self.shared.tell(|_| {});
@@ -199,10 +202,20 @@ impl Shared {
         if let Some(cause) = &*self.cause.borrow() {
             region.stop_with(self.stop.get(), cause.clone());
         }
-        if self.deadline.get() != u64::MAX {
-            region.expire(clock::now());
-        }
         region
+    }
+
+    /// Notes that its deadline has passed: it stays cancelled, even if the deadline is moved.
+    fn expire(&self) {
+        if self.stop.get() != Stop::Cancelled
+            && self.deadline.get() != u64::MAX
+            && self.deadline.get() <= clock::now()
+        {
+            if !self.is_grace.get() {
+                *self.cause.borrow_mut() = None;
+            }
+            self.stop(Stop::Cancelled, Cause::Deadline);
+        }
     }
 
     /// Looks whether a handle has cancelled it, and this OS thread has not been told yet.

@@ -29,7 +29,7 @@ use crate::scheduler::Cause;
 ///     assert_eq!(cancelled.reason(), "nobody wants its result any more");
 /// });
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Cancelled {
     /// The number of the green thread, or of the region of one, that was cancelled: who has it
     /// takes the payload. 0 for nobody's.
@@ -41,11 +41,14 @@ pub struct Cancelled {
 
 /// Tells that an unwinding is over: its payload goes when somebody has caught it, and not before.
 /// A clone is no payload.
-#[derive(Debug)]
 pub(super) struct Mark(u64);
 
 impl Mark {
     pub(super) const NONE: Self = Self(0);
+
+    pub(super) fn is_of(&self, number: u64) -> bool {
+        self.0 == number
+    }
 
     /// The mark of the unwinding with this number.
     pub(super) fn new(number: u64) -> Self {
@@ -105,6 +108,14 @@ impl Cancelled {
 impl fmt::Display for Cancelled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cancelled: {}", self.reason())
+    }
+}
+
+impl fmt::Debug for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cancelled")
+            .field("reason", &self.reason())
+            .finish_non_exhaustive()
     }
 }
 

@@ -368,7 +368,6 @@ impl Core {
         }
         record.drop_regions();
         record.state.set(State::Done);
-        self.stopping.cancels.set(0);
         self.live.set(self.live.get() - 1);
         if self.ending.get() && self.live.get() == 1 {
             self.unpark(self.main.get());

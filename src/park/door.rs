@@ -8,9 +8,11 @@ use std::thread::panicking;
 
 use super::cancelled::Mark;
 use super::core::traced;
+use super::region::CARRIER;
 use super::region::Pending;
 use super::{Cancelled, Core};
 use crate::clock;
+use crate::coroutine::carried;
 use crate::scheduler::record::flag;
 use crate::scheduler::{Reason, Record, State, TimerNode, Timers};
 
@@ -318,7 +320,10 @@ impl Core {
             return None;
         }
         let may_unwind = self.may_unwind(record);
-        self.pending(record)?;
+        let pending = self.pending(record)?;
+        if matches!(pending, Pending::Thread) && (may_unwind || cfg!(panic = "abort")) {
+            self.count_cancel(record);
+        }
         if !record.has(flag::NO_SWITCH) {
             // A loop that catches the unwinding and calls again must not hold the OS thread (rule
             // 19).
@@ -333,9 +338,6 @@ impl Core {
     #[cold]
     fn interrupt(&self, record: &Record, may_unwind: bool) -> Option<Outcome> {
         let pending = self.pending(record)?;
-        if matches!(pending, Pending::Thread) && (may_unwind || cfg!(panic = "abort")) {
-            self.count_cancel();
-        }
         if !may_unwind {
             return Some(Outcome::Cancelled);
         }
@@ -393,11 +395,15 @@ impl Core {
     pub(crate) fn resume_unwind(&self, mut payload: Box<dyn Any + Send>) -> ! {
         let record = self.running();
         match payload.downcast_mut::<Cancelled>() {
-            Some(cancelled) => cancelled.mark = self.mark_unwinding_by_cancel(record),
-            None => {
-                self.mark_unwinding(record);
-                record.clear(flag::BY_CANCEL);
+            // In a destructor it ends before the unwinding around it; one that was not over goes on.
+            Some(cancelled) if record.has(flag::UNWINDING) => {
+                if !cancelled.mark.is_of(record.unwinding.get()) {
+                    cancelled.mark = Mark::NONE;
+                }
             }
+            Some(cancelled) => cancelled.mark = self.mark_unwinding_by_cancel(record),
+            // In a destructor that a cancel runs the unwinding around it stays one.
+            None => self.mark_unwinding(record),
         }
         resume_unwind(payload);
     }
@@ -424,6 +430,7 @@ impl Core {
         if !record.has(flag::UNWINDING) {
             record.set(flag::UNWINDING);
             UNWINDING.set(UNWINDING.get() + 1);
+            carried::add(&CARRIER);
         }
     }
 
@@ -443,6 +450,7 @@ impl Core {
         if record.has(flag::UNWINDING) {
             record.clear(flag::UNWINDING | flag::BY_CANCEL);
             UNWINDING.set(UNWINDING.get() - 1);
+            carried::remove();
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::thread::panicking;
 
 use super::around::requested_around;
 use super::cancelled::Mark;
@@ -58,7 +59,14 @@ fn take(region: &Region, payload: Box<dyn Any + Send>) -> Cause {
 #[cold]
 pub(crate) fn catches(region: &Region, payload: &(dyn Any + Send)) -> bool {
     if let Some(core) = Core::current() {
-        core.unmark_unwinding(core.running());
+        match region.around.get() {
+            0 => core.unmark_unwinding(core.running()),
+            // A destructor has caught it, and the unwinding around that goes on.
+            mark => {
+                core.mark_unwinding(core.running());
+                core.running().put_mark(mark);
+            }
+        }
     }
     region.number() != 0
         && payload
@@ -145,6 +153,10 @@ impl Drop for Entered<'_> {
 #[inline(always)]
 unsafe fn enter(core: &Core, region: &Region) {
     let record = core.running();
+    // Of a thread that has caught what it was marked for by hand, only std knows that it is over.
+    if record.has(flag::UNWINDING) && panicking() {
+        region.around.set(record.mark());
+    }
     // SAFETY: the caller's duty; it was in no chain before.
     unsafe { record.enter(region) };
     if !core.is_on_own_stack(record, region) {
@@ -214,7 +226,17 @@ fn refresh(record: &Record) {
 }
 
 /// What a coroutine does with the regions on its stack when it is left and continued.
-static CARRIER: carried::Carrier = carried::Carrier { detach, attach };
+pub(super) static CARRIER: carried::Carrier = carried::Carrier {
+    detach,
+    attach,
+    is_marked: || Core::current().is_some_and(|core| core.running().has(flag::UNWINDING)),
+    take_mark: || Core::current().map_or(0, |core| core.running().take_mark()),
+    put_mark: |mark| {
+        if let Some(core) = Core::current() {
+            core.running().put_mark(mark);
+        }
+    },
+};
 
 fn detach(holds: &dyn Fn(*const ()) -> bool) -> *const () {
     let Some(core) = Core::current() else {
@@ -237,9 +259,14 @@ unsafe fn attach(piece: *const ()) {
     let record = core.running();
     // SAFETY: the caller's duty; the coroutine's frames, in which the regions are, did not run.
     unsafe { record.attach(piece.cast()) };
-    // What they ask for is looked at anew.
+    // What they ask for is looked at anew, and what threads of scopes in there could not see.
     record.set(flag::STOPPED | flag::NO_UNWIND | flag::NO_SWITCH);
     refresh(record);
+    if record.has(flag::CANCELLED | flag::REQUESTED)
+        || record.regions().any(|region| region.stop() != Stop::None)
+    {
+        core.wake_listeners();
+    }
 }
 
 impl Core {
@@ -416,6 +443,7 @@ impl Core {
         record.set(flag::STOPPED);
         record.refresh_deadlines();
         refresh(record);
+        self.look_at_deadlines(record);
         self.unpark(record);
     }
 }

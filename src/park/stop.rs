@@ -12,11 +12,9 @@ use crate::clock;
 use crate::scheduler::record::flag;
 use crate::scheduler::{Reason, Record, State};
 
-/// Cancels that the end of a run delivers without any thread's ending, before it gives up: so many,
-/// and some for each thread. Where panics abort, they are errors, and who goes on after them tells
-/// somebody each time.
+/// Cancels that the end of a run delivers to a green thread before it gives it up. Where panics abort,
+/// they are errors, and who goes on after them tells somebody each time.
 const MOST_CANCELS: u32 = if cfg!(panic = "abort") { 500 } else { 10_000 };
-const CANCELS_EACH: usize = if cfg!(panic = "abort") { 100 } else { 4 };
 
 /// How many green threads a report names.
 const MOST_NAMED: usize = 100;
@@ -27,8 +25,6 @@ pub(super) struct Stopping {
     patience: Cell<Duration>,
     /// Whether the timer for that is set: the main thread's, which can wake nobody else.
     is_timed: Cell<bool>,
-    /// Cancels that were delivered since a thread last ended.
-    pub(super) cancels: Cell<u32>,
     /// Whether it was found that nothing can wake them.
     pub(super) is_stuck: Cell<bool>,
 }
@@ -38,7 +34,6 @@ impl Stopping {
         Self {
             patience: Cell::new(Duration::MAX),
             is_timed: Cell::new(false),
-            cancels: Cell::new(0),
             is_stuck: Cell::new(false),
         }
     }
@@ -58,7 +53,6 @@ impl Core {
         if self.live.get() == 1 {
             return;
         }
-        self.stopping.cancels.set(0);
         let patience = clock::length(self.stopping.patience.get());
         let mut limit = Limit::At(clock::now().saturating_add(patience));
         while self.live.get() > 1 {
@@ -105,19 +99,47 @@ impl Core {
         self.timers.is_empty() || self.stopping.is_timed.get() && self.timers.has_one()
     }
 
-    /// Counts a cancel that ends a call. A thread that catches each and goes on would hold up the end
-    /// of the run for ever: past a bound it counts as one that will not stop.
-    pub(super) fn count_cancel(&self) {
-        let cancels = self.stopping.cancels.get().saturating_add(1);
-        self.stopping.cancels.set(cancels);
-        if self.ending.get() && cancels > MOST_CANCELS {
-            let each = self.live.get().saturating_mul(CANCELS_EACH);
-            if cancels as usize > each {
-                self.stopping.is_stuck.set(true);
-                self.unpark(self.main.get());
-                self.yield_plain();
-            }
+    /// Counts a cancel that the running thread meets at the entry of a call, when it stands in no queue. A
+    /// thread that catches each and goes on would hold up the end of the run for ever: past a bound it
+    /// is given up, and the others have their time.
+    pub(super) fn count_cancel(&self, record: &Record) {
+        if !self.ending.get() {
+            return;
         }
+        let cancels = record.cancels.get() + 1;
+        record.cancels.set(cancels);
+        if cancels > MOST_CANCELS && !ptr::eq(record, self.main.get()) {
+            self.give_up(record);
+        }
+    }
+
+    /// Gives up the running thread, which would not stop: it is left for good, with all that it has.
+    #[cold]
+    fn give_up(&self, record: &Record) -> ! {
+        if !cfg!(panic = "abort") {
+            let report = format!(
+                "greenlit: the run has ended, but 1 of its green threads would not stop\n  \
+                 {record}: goes on after each cancel\n"
+            );
+            // A closed stderr is no reason to end the process.
+            let _ = io::stderr().write_all(report.as_bytes());
+        }
+        self.leaked.set(true);
+        record.drop_regions();
+        self.live.set(self.live.get() - 1);
+        if self.live.get() == 1 {
+            self.unpark(self.main.get());
+        }
+        // SAFETY: the running thread is in the ring.
+        unsafe { self.run_queue.remove(record) };
+        record.state.set(State::Done);
+        let mut next = self.run_queue.head();
+        if next.is_null() {
+            next = self.idle();
+        }
+        // SAFETY: the head of the ring is live and is not this thread, to which nobody switches again.
+        unsafe { self.switch(record, next) };
+        unreachable!("a thread that was given up runs on");
     }
 
     /// Gives up on threads that would not stop. Their stacks stay mapped for ever, since something

@@ -279,6 +279,8 @@ pub(crate) struct Details {
     scope: Cell<*const Tally>,
     /// Its siblings there.
     pub(super) neighbours: Neighbours,
+    /// How many cancels it met since the end of the run began.
+    pub(crate) cancels: Cell<u32>,
     /// The number of the cancel's unwinding that it was in last; 0 for none.
     pub(crate) unwinding: Cell<u64>,
     /// When it is cancelled as a whole, in nanoseconds since the epoch; `u64::MAX` for never.
@@ -316,6 +318,7 @@ impl Details {
             spans: UnsafeCell::new(Vec::new()),
             scope: Cell::new(ptr::null()),
             neighbours: Neighbours::new(),
+            cancels: Cell::new(0),
             unwinding: Cell::new(0),
             deadline: Cell::new(u64::MAX),
             innermost: Cell::new(ptr::null()),

@@ -44,6 +44,8 @@ pub(crate) struct Region {
     is_grace: Cell<bool>,
     /// When it was made, if the clock was read for that; else 0.
     made_at: u64,
+    /// What `Record::mark` said when it was entered: the unwinding that it is in a destructor of.
+    pub(crate) around: Cell<u64>,
     /// Whether it was entered on a coroutine's stack, which may be left in the middle of it.
     pub(crate) in_coroutine: Cell<bool>,
     /// The region around it; null for none.
@@ -69,6 +71,7 @@ impl Region {
             kind,
             stop: Cell::new(Stop::None),
             made_at: 0,
+            around: Cell::new(0),
             is_grace: Cell::new(false),
             in_coroutine: Cell::new(false),
             outer: Cell::new(ptr::null()),
@@ -319,8 +322,42 @@ impl Record {
 
     pub(super) fn forget_cause(&self) {
         self.deadline.set(u64::MAX);
+        self.cancels.set(0);
         // SAFETY: as in `cause`; what goes is words, which run no code.
         unsafe { *self.cause.get() = None };
+    }
+
+    /// That the thread unwinds, and by what; 0 where it does not.
+    #[inline(always)]
+    pub(crate) fn mark(&self) -> u64 {
+        match self.has(flag::UNWINDING) {
+            true => self.mark_of_unwinding(),
+            false => 0,
+        }
+    }
+
+    #[cold]
+    fn mark_of_unwinding(&self) -> u64 {
+        let by_cancel = u64::from(self.has(flag::BY_CANCEL));
+        self.unwinding.get() << 2 | by_cancel << 1 | 1
+    }
+
+    /// Takes off the thread that it unwinds, on behalf of a coroutine that is left meanwhile; 0 where it
+    /// does not.
+    pub(crate) fn take_mark(&self) -> u64 {
+        let mark = self.mark();
+        self.clear(flag::UNWINDING | flag::BY_CANCEL);
+        mark
+    }
+
+    /// Puts what `take_mark` gave on the thread that continues the coroutine.
+    pub(crate) fn put_mark(&self, mark: u64) {
+        self.clear(flag::BY_CANCEL);
+        self.set(match mark & 2 {
+            0 => flag::UNWINDING,
+            _ => flag::UNWINDING | flag::BY_CANCEL,
+        });
+        self.unwinding.set(mark >> 2);
     }
 
     /// The thread ends. What a foreign coroutine has left in its chain is in none from here on.

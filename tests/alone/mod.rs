@@ -2,6 +2,8 @@
 //! kills the process when it goes wrong, forks, or changes or counts what all tests of a process
 //! share.
 
+#![allow(dead_code, reason = "no test binary needs all of it")]
+
 use std::env;
 use std::process::{Command, Output};
 

@@ -25,6 +25,7 @@ use crate::park::{Core, is_panic};
 use crate::scheduler::{Policy, Tally};
 
 pub use builder::ScopeBuilder;
+use places::Place;
 pub use race::{Race, race};
 pub(super) use tally::{keep, leave};
 pub use try_scope::{TryJoinHandle, TryScope, try_scope};
@@ -132,15 +133,13 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
-        if self.tally.is_limited() {
-            self.tally.take_place();
-        }
+        let place = Place::take(&self.tally);
         // SAFETY: invariant 64: the scope ends after the thread, and `'scope` outlives neither the
         // closure nor the result.
         match unsafe { spawn::spawn_on(None, None, Location::caller(), f) } {
-            Ok(claim) => self.enter(claim),
+            Ok(claim) => self.enter(claim, place),
             Err(error) => {
-                self.not_spawned();
+                drop(place);
                 spawn::refuse(&error)
             }
         }
@@ -157,30 +156,21 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
-        if self.tally.is_limited() {
-            self.tally.take_place();
-        }
+        let place = Place::take(&self.tally);
         // SAFETY: as in `spawn`.
-        match unsafe { builder.claim(f) } {
-            Ok(claim) => Ok(self.enter(claim)),
-            Err(error) => {
-                self.not_spawned();
-                Err(error)
-            }
-        }
-    }
-
-    /// There was a place for a thread, but not the rest.
-    #[cold]
-    fn not_spawned(&self) {
-        if self.tally.is_limited() {
-            self.tally.give_place();
-        }
+        let claim = unsafe { builder.claim(f) }?;
+        Ok(self.enter(claim, place))
     }
 
     /// Enters a thread that was spawned just now, and has not run.
     #[inline]
-    fn enter<T>(&'scope self, claim: Claim<T>) -> ScopedJoinHandle<'scope, T> {
+    fn enter<T>(
+        &'scope self,
+        claim: Claim<T>,
+        place: Option<Place<'_>>,
+    ) -> ScopedJoinHandle<'scope, T> {
+        // The thread gives it back when it leaves.
+        std::mem::forget(place);
         // SAFETY: invariant 95: the thread calls `leave` at its end, and this frame stays until
         // then (64).
         unsafe { self.tally.enter(claim.record()) };

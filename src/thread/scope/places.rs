@@ -23,6 +23,26 @@ impl Drop for Waits<'_> {
     }
 }
 
+/// A place for a thread that is about to be spawned. It is given back where nothing comes of that.
+pub(super) struct Place<'a>(&'a Tally);
+
+impl<'a> Place<'a> {
+    /// Waits for one, in a scope that has only so many.
+    #[inline]
+    pub(super) fn take(tally: &'a Tally) -> Option<Self> {
+        tally.is_limited().then(|| {
+            tally.take_place();
+            Self(tally)
+        })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.give_place();
+    }
+}
+
 impl Tally {
     /// Takes a place for a thread that is about to be spawned; waits until there is one. In a scope
     /// that is cancelled nobody waits: what is spawned there does nothing.
