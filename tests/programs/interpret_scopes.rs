@@ -97,8 +97,9 @@ impl Context {
         let innermost = self.scopes.borrow().last().cloned();
         if let Some((scope, stop)) = innermost {
             let deadline = deadline(time);
-            stop.move_deadline(deadline);
             scope.set_deadline(deadline);
+            // Looked at later, it is late wherever the library found it so.
+            stop.move_deadline(deadline);
         }
     }
 

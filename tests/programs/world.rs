@@ -199,8 +199,8 @@ impl World {
             }
             (Victim::Scope(scope), 9 | 10) => {
                 let moved = [None, Some(Instant::now())][how % 2];
-                stop.move_deadline(moved);
                 scope.set_deadline(moved);
+                stop.move_deadline(moved);
             }
             // Word of it comes with a turn.
             (Victim::Scope(scope), _) => {
