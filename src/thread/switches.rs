@@ -68,7 +68,11 @@ pub fn no_switch<R>(f: impl FnOnce() -> R) -> R {
 pub fn assert_switches<R>(f: impl FnOnce() -> R) -> R {
     match park::watched(f) {
         (result, Some(true)) => result,
-        (_, Some(false)) => panic!("assert_switches: nobody else could have run"),
-        (_, None) => panic!("assert_switches: no runtime runs on this OS thread"),
+        (_, Some(false)) => panic!(
+            "assert_switches: nobody else could have run meanwhile; let it wait for something, or call yield_now"
+        ),
+        (_, None) => panic!(
+            "assert_switches: no runtime runs on this OS thread; call it inside greenlit::run"
+        ),
     }
 }

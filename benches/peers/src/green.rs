@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use greenlit::select;
 use greenlit::sync::{Mutex, mpsc};
+use greenlit::time::timeout;
 use greenlit::{run, thread};
 
 pub(crate) fn lock(operations: u32) -> Duration {
@@ -26,6 +27,32 @@ pub(crate) fn send_and_receive(operations: u32) -> Duration {
         for number in 0..operations {
             sender.send(number).unwrap();
             black_box(receiver.recv().unwrap());
+        }
+        start.elapsed()
+    })
+}
+
+pub(crate) fn send_and_receive_timed(operations: u32) -> Duration {
+    let patience = Duration::from_secs(60);
+    run(|| {
+        let (sender, receiver) = mpsc::channel();
+        let start = Instant::now();
+        for number in 0..operations {
+            sender.send(number).unwrap();
+            black_box(receiver.recv_timeout(patience).unwrap());
+        }
+        start.elapsed()
+    })
+}
+
+pub(crate) fn receive_in_timeout(operations: u32) -> Duration {
+    let patience = Duration::from_secs(60);
+    run(|| {
+        let (sender, receiver) = mpsc::channel();
+        let start = Instant::now();
+        for number in 0..operations {
+            sender.send(number).unwrap();
+            black_box(timeout(patience, || receiver.recv().unwrap()).unwrap());
         }
         start.elapsed()
     })

@@ -46,6 +46,22 @@ const CASES: &[Case] = &[
         tasks: tasks::send_and_receive,
     },
     Case {
+        name: "mpsc send+recv_timeout in one thread",
+        operations: 100_000,
+        os_operations: 100_000,
+        green: green::send_and_receive_timed,
+        os: os::send_and_receive_timed,
+        tasks: tasks::send_and_receive_timed,
+    },
+    Case {
+        name: "mpsc send+recv in a timeout, one thread",
+        operations: 100_000,
+        os_operations: 100_000,
+        green: green::receive_in_timeout,
+        os: os::send_and_receive_timed,
+        tasks: tasks::send_and_receive_timed,
+    },
+    Case {
         name: "channel ping-pong, one way",
         operations: 100_000,
         os_operations: 5_000,

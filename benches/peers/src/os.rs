@@ -26,6 +26,18 @@ pub(crate) fn send_and_receive(operations: u32) -> Duration {
     start.elapsed()
 }
 
+/// For both: std has no `timeout` around something else.
+pub(crate) fn send_and_receive_timed(operations: u32) -> Duration {
+    let patience = Duration::from_secs(60);
+    let (sender, receiver) = mpsc::channel();
+    let start = Instant::now();
+    for number in 0..operations {
+        sender.send(number).unwrap();
+        black_box(receiver.recv_timeout(patience).unwrap());
+    }
+    start.elapsed()
+}
+
 pub(crate) fn ping_pong(operations: u32) -> Duration {
     ping_pong_by(operations, |receiver| receiver.recv().ok())
 }

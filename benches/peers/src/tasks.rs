@@ -40,6 +40,20 @@ pub(crate) fn send_and_receive(operations: u32) -> Duration {
     })
 }
 
+/// For both: a task's receive has no other time limit than `timeout`.
+pub(crate) fn send_and_receive_timed(operations: u32) -> Duration {
+    let patience = Duration::from_secs(60);
+    run(async move {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let start = Instant::now();
+        for number in 0..operations {
+            sender.send(number).unwrap();
+            black_box(timeout(patience, receiver.recv()).await.unwrap());
+        }
+        start.elapsed()
+    })
+}
+
 pub(crate) fn ping_pong(operations: u32) -> Duration {
     run(async {
         let (ping, mut pinged) = mpsc::unbounded_channel();
