@@ -2,6 +2,8 @@
 
 #[path = "../../../../src/sync/mutex.rs"]
 pub mod mutex;
+#[path = "../../../../src/sync/no_planted_bug.rs"]
+mod planted_bug;
 #[path = "../../../../src/sync/poisoning.rs"]
 mod poisoning;
 #[path = "../../../../src/sync/semaphore.rs"]
