@@ -349,8 +349,9 @@ fn a_soft_cancel_ends_who_listens_and_later_the_rest() {
                 })
             }
         });
+        let short = Scope::new();
         let sleeps = thread::spawn({
-            let scope = scope.clone();
+            let scope = short.clone();
             move || scope.run(|| thread::sleep(LONG))
         });
         let shielded = thread::spawn({
@@ -360,7 +361,8 @@ fn a_soft_cancel_ends_who_listens_and_later_the_rest() {
             }
         });
         thread::yield_now();
-        scope.cancel_softly("closing", Duration::from_millis(2));
+        scope.cancel_softly("closing", LONG);
+        short.cancel_softly("closing", Duration::from_millis(2));
         assert!(scope.is_requested() && !scope.is_cancelled());
         assert_eq!(listens.join().unwrap().unwrap(), "cancelled: closing");
         assert_eq!(works.join().unwrap().unwrap(), "closing");

@@ -46,7 +46,8 @@ pub(super) struct Remote {
 }
 
 struct State {
-    /// Where the scope's OS thread finds letters; `None` until a runtime was there.
+    /// Where the scope's OS thread finds letters; `None` until a runtime was there, and once there is
+    /// nothing to say any more.
     mailbox: Option<Arc<Mailbox>>,
     /// The reason of the first cancel.
     said: Option<Cause>,
@@ -67,7 +68,8 @@ impl Handle {
             return;
         }
         state.said = Some(reason.into().into());
-        let mailbox = state.mailbox.clone();
+        // A letter that nobody reads holds the remote, which then must not hold the mailbox.
+        let mailbox = state.mailbox.take();
         drop(state);
         if let Some(mailbox) = mailbox {
             mailbox.send(self.remote.clone());
@@ -93,7 +95,10 @@ impl Remote {
     /// From now on letters go to the runtime that runs on the scope's OS thread.
     pub(super) fn move_to(&self, core: Option<&Core>) {
         if let Some(core) = core {
-            self.lock().mailbox = Some(core.mailbox.clone());
+            let mut state = self.lock();
+            if state.said.is_none() {
+                state.mailbox = Some(core.mailbox.clone());
+            }
         }
     }
 
