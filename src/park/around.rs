@@ -1,5 +1,6 @@
 //! What is around a scope of threads: its threads see what was asked of those who wait for them.
 
+use super::region::has_listeners;
 use super::{Cause, Core, Kind, Stop};
 use crate::scheduler::Record;
 use crate::scheduler::region::outwards;
@@ -34,6 +35,9 @@ pub(super) fn requested_around(record: &Record) -> Option<Cause> {
 impl Core {
     /// Has all look who end their waits when they are asked to: one of those around them was.
     pub(crate) fn wake_listeners(&self) {
+        if !has_listeners() {
+            return;
+        }
         self.for_each_live(|record| {
             if record
                 .regions()

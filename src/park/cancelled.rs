@@ -75,18 +75,19 @@ impl Drop for Mark {
 impl Cancelled {
     /// The error of a scope that has taken the payload.
     pub(crate) fn of(cause: Cause) -> Self {
-        Self {
-            target: 0,
-            cause,
-            mark: Mark::NONE,
-        }
+        Self::aimed(0, cause)
     }
 
     /// What a joiner is told of a thread that has left no result.
     pub(crate) fn without_result() -> Self {
+        Self::of(Cause::Static("the green thread has left no result"))
+    }
+
+    /// A payload's words, before it is one.
+    pub(super) fn aimed(target: u64, cause: Cause) -> Self {
         Self {
-            target: 0,
-            cause: Cause::Static("the green thread has left no result"),
+            target,
+            cause,
             mark: Mark::NONE,
         }
     }

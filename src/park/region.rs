@@ -2,11 +2,11 @@
 //! unwinds with, and who takes it.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::thread::panicking;
 
 use super::around::requested_around;
-use super::cancelled::Mark;
 use super::{Cancelled, Cause, Core};
 use crate::clock;
 use crate::coroutine::carried;
@@ -14,6 +14,16 @@ use crate::scheduler::record::flag;
 use crate::scheduler::region::{Kind, Region, Stop};
 use crate::scheduler::{Reason, Record, State};
 use crate::stack;
+
+thread_local! {
+    /// How many listeners there are on this OS thread: without any, nobody has to be woken.
+    static LISTENERS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Whether anybody of this OS thread listens for requests.
+pub(super) fn has_listeners() -> bool {
+    LISTENERS.get() != 0
+}
 
 /// Whose cancel a blocking call has to obey.
 #[derive(Clone, Copy)]
@@ -179,6 +189,9 @@ fn leave(region: &Region) {
     if region.in_coroutine.get() {
         carried::remove();
     }
+    if region.kind() == Kind::Listener {
+        LISTENERS.set(LISTENERS.get() - 1);
+    }
     let record = region.leave();
     // SAFETY: invariant 90: it was in the chain of a record that lives.
     let Some(record) = (unsafe { record.as_ref() }) else {
@@ -194,6 +207,9 @@ fn leave(region: &Region) {
 /// Notes on the record what `region`, which it has entered, asks it to look at.
 #[cold]
 fn mark(record: &Record, region: &Region) {
+    if region.kind() == Kind::Listener {
+        LISTENERS.set(LISTENERS.get() + 1);
+    }
     record.set(match region.kind() {
         // Both may have been cancelled, or asked to end, before they were entered.
         Kind::Scope | Kind::Listener => flag::STOPPED,
@@ -450,20 +466,12 @@ impl Core {
 
 /// What the cancel of a thread as a whole tells.
 pub(crate) fn cancelled_thread(record: &Record) -> Cancelled {
-    Cancelled {
-        target: record.id.get(),
-        cause: record.cause().unwrap_or(Cause::END_OF_RUN),
-        mark: Mark::NONE,
-    }
+    Cancelled::aimed(record.id.get(), record.cause().unwrap_or(Cause::END_OF_RUN))
 }
 
 fn cancelled_region(core: &Core, region: &Region) -> Cancelled {
     if region.number() == 0 {
         region.set_number(core.number());
     }
-    Cancelled {
-        target: region.number(),
-        cause: region.cause().unwrap_or(Cause::Deadline),
-        mark: Mark::NONE,
-    }
+    Cancelled::aimed(region.number(), region.cause().unwrap_or(Cause::Deadline))
 }
