@@ -85,6 +85,12 @@ pub(crate) fn length(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// The deadline that comes `length` after this call; `u64::MAX` for one past what counts.
+#[inline]
+pub(crate) fn after(length: Duration) -> u64 {
+    now().saturating_add(self::length(length))
+}
+
 /// A point on the monotonic clock (`CLOCK_MONOTONIC`, see clock_gettime(2)), with the methods of
 /// [`std::time::Instant`] and conversions from and to it.
 ///

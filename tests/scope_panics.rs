@@ -1,34 +1,17 @@
 //! Scopes that a panic ends: the first one cancels the rest, and goes on.
 
 mod alone;
+mod scoped;
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 
 use alone::alone;
 use greenlit::cancel;
 use greenlit::run;
 use greenlit::thread::{self, ScopeBuilder};
 use greenlit::time::{Duration, timeout};
-
-/// Counts its drops.
-struct Counted<'a>(&'a Cell<u32>);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() + 1);
-    }
-}
-
-/// What a panic of `f` said, in a payload of this type.
-fn panic_of<T>(f: impl FnOnce() -> T) -> &'static str {
-    let ended = catch_unwind(AssertUnwindSafe(|| drop(f())));
-    *ended.expect_err("a panic").downcast().expect("a message")
-}
-
-fn yields(times: u32) {
-    (0..times).for_each(|_| thread::yield_now());
-}
+use scoped::{Counted, panic_of, yields};
 
 /// Behaviour 31: the first panic cancels the siblings and the closure, all are joined, and it goes on.
 #[test]

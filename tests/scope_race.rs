@@ -1,45 +1,15 @@
 //! `race`: the first success ends the rest, and is the result.
 
+mod scoped;
+
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::rc::Rc;
 
 use greenlit::cancel::{self, Cancelled};
 use greenlit::run;
 use greenlit::thread::{self, ScopeBuilder};
-
-/// Counts its drops.
-struct Counted<'a>(&'a Cell<u32>);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() + 1);
-    }
-}
-
-/// Waits in its destructor.
-struct Slow<'a>(&'a Cell<u32>);
-
-impl Drop for Slow<'_> {
-    fn drop(&mut self) {
-        (0..5).for_each(|_| thread::yield_now());
-        self.0.set(self.0.get() + 1);
-    }
-}
-
-fn yields(times: u32) {
-    (0..times).for_each(|_| thread::yield_now());
-}
-
-/// Runs `f`, which has to panic.
-fn payload_of<T>(f: impl FnOnce() -> T) -> Box<dyn std::any::Any + Send> {
-    catch_unwind(AssertUnwindSafe(|| drop(f()))).expect_err("a panic")
-}
-
-/// What a panic of `f` said.
-fn panic_of<T>(f: impl FnOnce() -> T) -> &'static str {
-    *payload_of(f).downcast().expect("a message")
-}
+use scoped::{Counted, Slow, panic_of, yields};
 
 /// Behaviour 31: the losers' destructors have run before it returns.
 #[test]

@@ -82,7 +82,7 @@ impl Scope {
     /// clock's end never does.
     #[must_use]
     pub fn with_timeout(timeout: Duration) -> Self {
-        Self::until(clock::now().saturating_add(clock::length(timeout)))
+        Self::until(clock::after(timeout))
     }
 
     fn until(deadline: u64) -> Self {
@@ -139,7 +139,7 @@ impl Scope {
     /// [`until_requested`](super::until_requested), which end at once, and whoever asks
     /// [`requested`](super::requested) is told. An earlier deadline of the scope stays.
     pub fn cancel_softly(&self, reason: impl Into<Cow<'static, str>>, grace: Duration) {
-        let end = clock::now().saturating_add(clock::length(grace));
+        let end = clock::after(grace);
         if end < self.shared.deadline.get() {
             self.shared.deadline.set(end);
             self.shared.is_grace.set(true);
@@ -255,11 +255,10 @@ impl Shared {
         }
         // A subscriber hears of each wake-up, and may have a coroutine leave the scope: by now nobody
         // walks the list. No green thread runs meanwhile, so none of these ends.
-        let Some(core) = Core::here() else {
-            return;
-        };
-        for record in told.into_iter().filter(|record| core.owns(record)) {
-            core.have_looked(record);
+        for record in told {
+            if let Some(core) = Core::of(record) {
+                core.have_looked(record);
+            }
         }
     }
 }

@@ -181,6 +181,12 @@ impl Core {
         &self.pool
     }
 
+    /// The runtime that `record`'s thread belongs to, if this OS thread runs it, in regions where parking
+    /// is refused too.
+    pub(crate) fn of<'a>(record: &Record) -> Option<&'a Self> {
+        Self::here().filter(|core| core.owns(record))
+    }
+
     /// Whether `record` lies in this runtime's arena.
     pub(crate) fn owns(&self, record: &Record) -> bool {
         self.arena.owns(record)

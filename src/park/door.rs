@@ -73,6 +73,24 @@ impl Drop for Timed<'_> {
     }
 }
 
+/// How a wait has ended, if it has; a value before a limit.
+#[inline(always)]
+fn ended(
+    record: &Record,
+    done: &mut impl FnMut() -> bool,
+    past: &impl Fn() -> bool,
+) -> Option<Outcome> {
+    let outcome = if done() {
+        Outcome::Woken
+    } else if past() {
+        Outcome::TimedOut
+    } else {
+        return None;
+    };
+    record.clear(flag::DEADLOCKED);
+    Some(outcome)
+}
+
 impl Core {
     /// Parks the running green thread until `done()` says that what it waits for has happened.
     /// Whoever makes it so calls `unpark` on the thread's record; an unpark before the park is not
@@ -163,13 +181,8 @@ impl Core {
         // Asked before the switch: afterwards others may unwind.
         let may_unwind = self.may_unwind(record);
         loop {
-            if done() {
-                record.clear(flag::DEADLOCKED);
-                return Outcome::Woken;
-            }
-            if past() {
-                record.clear(flag::DEADLOCKED);
-                return Outcome::TimedOut;
+            if let Some(outcome) = ended(record, &mut done, &past) {
+                return outcome;
             }
             if record.has(flag::NEWS | flag::NO_SWITCH) || traced() {
                 return self.park_with_care(record, reason, mask, may_unwind, done, past);
@@ -197,13 +210,8 @@ impl Core {
         };
         let mut set_to = u64::MAX;
         loop {
-            if done() {
-                record.clear(flag::DEADLOCKED);
-                return Outcome::Woken;
-            }
-            if past() {
-                record.clear(flag::DEADLOCKED);
-                return Outcome::TimedOut;
+            if let Some(outcome) = ended(record, &mut done, &past) {
+                return outcome;
             }
             if node.has_fired() {
                 self.expire(record);

@@ -45,7 +45,7 @@ impl<T> JoinHandle<T> {
     /// [`until_requested`](crate::cancel::until_requested), which end at once, and the thread can ask
     /// [`requested`](crate::cancel::requested).
     pub fn cancel_softly(&self, reason: impl Into<Cow<'static, str>>, grace: Duration) {
-        let end = clock::now().saturating_add(clock::length(grace));
+        let end = clock::after(grace);
         self.claim().request(reason.into().into(), end);
     }
 
@@ -58,28 +58,28 @@ impl<T> JoinHandle<T> {
 impl<T> Claim<T> {
     pub(super) fn cancel(&self, cause: Cause) {
         let record = self.record();
-        match Core::here() {
-            Some(core) if core.owns(record) => {
+        match Core::of(record) {
+            Some(core) => {
                 core.cancel_thread(record, cause);
                 // Those who wait in its scopes, for a request too, hear of it.
                 core.wake_listeners();
             }
-            _ if record.state.get() == State::Done => {}
+            None if record.state.get() == State::Done => {}
             // Its runtime does not run: nobody waits there.
-            _ => record.cancel(cause),
+            None => record.cancel(cause),
         }
     }
 
     /// Asks the thread to come to an end until `deadline`.
     pub(super) fn request(&self, cause: Cause, deadline: u64) {
         let record = self.record();
-        match Core::here() {
-            Some(core) if core.owns(record) => {
+        match Core::of(record) {
+            Some(core) => {
                 core.request_thread(record, cause, deadline);
                 core.wake_listeners();
             }
-            _ if record.state.get() == State::Done => {}
-            _ => record.request(cause, deadline),
+            None if record.state.get() == State::Done => {}
+            None => record.request(cause, deadline),
         }
     }
 }

@@ -77,7 +77,7 @@ pub(super) fn of(record: &Record) -> Thread {
     }
     let number = record.id.get();
     let name = record.name();
-    let here = Core::here().filter(|core| core.owns(record) && record.state.get() != State::Done);
+    let here = Core::of(record).filter(|_| record.state.get() != State::Done);
     let home = match here {
         Some(core) => Home::Green {
             number,

@@ -249,7 +249,7 @@ pub fn panicking() -> bool {
 /// ```
 pub fn sleep(duration: Duration) {
     match Core::current() {
-        Some(core) => sleep_to(core, clock::now().saturating_add(clock::length(duration))),
+        Some(core) => sleep_to(core, clock::after(duration)),
         None => {
             refuse_in_child();
             std::thread::sleep(duration);

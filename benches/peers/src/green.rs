@@ -20,39 +20,33 @@ pub(crate) fn lock(operations: u32) -> Duration {
     })
 }
 
+/// No wait of these lasts so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 pub(crate) fn send_and_receive(operations: u32) -> Duration {
-    run(|| {
-        let (sender, receiver) = mpsc::channel();
-        let start = Instant::now();
-        for number in 0..operations {
-            sender.send(number).unwrap();
-            black_box(receiver.recv().unwrap());
-        }
-        start.elapsed()
-    })
+    send_and_receive_by(operations, |receiver| receiver.recv().ok())
 }
 
 pub(crate) fn send_and_receive_timed(operations: u32) -> Duration {
-    let patience = Duration::from_secs(60);
-    run(|| {
-        let (sender, receiver) = mpsc::channel();
-        let start = Instant::now();
-        for number in 0..operations {
-            sender.send(number).unwrap();
-            black_box(receiver.recv_timeout(patience).unwrap());
-        }
-        start.elapsed()
-    })
+    send_and_receive_by(operations, |receiver| receiver.recv_timeout(PATIENCE).ok())
 }
 
 pub(crate) fn receive_in_timeout(operations: u32) -> Duration {
-    let patience = Duration::from_secs(60);
+    send_and_receive_by(operations, |receiver| {
+        timeout(PATIENCE, || receiver.recv().ok()).ok()?
+    })
+}
+
+fn send_and_receive_by(
+    operations: u32,
+    receive: impl Fn(&mpsc::Receiver<u32>) -> Option<u32>,
+) -> Duration {
     run(|| {
         let (sender, receiver) = mpsc::channel();
         let start = Instant::now();
         for number in 0..operations {
             sender.send(number).unwrap();
-            black_box(timeout(patience, || receiver.recv().unwrap()).unwrap());
+            black_box(receive(&receiver).unwrap());
         }
         start.elapsed()
     })
@@ -63,10 +57,7 @@ pub(crate) fn ping_pong(operations: u32) -> Duration {
 }
 
 pub(crate) fn ping_pong_timed(operations: u32) -> Duration {
-    let patience = Duration::from_secs(60);
-    ping_pong_by(operations, move |receiver| {
-        receiver.recv_timeout(patience).ok()
-    })
+    ping_pong_by(operations, |receiver| receiver.recv_timeout(PATIENCE).ok())
 }
 
 fn ping_pong_by(

@@ -17,23 +17,24 @@ pub(crate) fn lock(operations: u32) -> Duration {
 }
 
 pub(crate) fn send_and_receive(operations: u32) -> Duration {
-    let (sender, receiver) = mpsc::channel();
-    let start = Instant::now();
-    for number in 0..operations {
-        sender.send(number).unwrap();
-        black_box(receiver.recv().unwrap());
-    }
-    start.elapsed()
+    send_and_receive_by(operations, |receiver| receiver.recv().ok())
 }
 
 /// For both: std has no `timeout` around something else.
 pub(crate) fn send_and_receive_timed(operations: u32) -> Duration {
     let patience = Duration::from_secs(60);
+    send_and_receive_by(operations, |receiver| receiver.recv_timeout(patience).ok())
+}
+
+fn send_and_receive_by(
+    operations: u32,
+    receive: impl Fn(&mpsc::Receiver<u32>) -> Option<u32>,
+) -> Duration {
     let (sender, receiver) = mpsc::channel();
     let start = Instant::now();
     for number in 0..operations {
         sender.send(number).unwrap();
-        black_box(receiver.recv_timeout(patience).unwrap());
+        black_box(receive(&receiver).unwrap());
     }
     start.elapsed()
 }

@@ -241,7 +241,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     /// });
     /// ```
     pub fn cancel_softly(&self, reason: impl Into<Cow<'static, str>>, grace: Duration) {
-        let end = clock::now().saturating_add(clock::length(grace));
+        let end = clock::after(grace);
         self.tally.request(reason.into().into(), end);
     }
 }
@@ -345,7 +345,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// Asks the green thread to come to an end, as
     /// [`JoinHandle::cancel_softly`](super::JoinHandle::cancel_softly) does.
     pub fn cancel_softly(&self, reason: impl Into<Cow<'static, str>>, grace: Duration) {
-        let end = clock::now().saturating_add(clock::length(grace));
+        let end = clock::after(grace);
         self.claim.request(reason.into().into(), end);
     }
 

@@ -93,12 +93,11 @@ impl Tally {
         if !self.note_cancel(cause.clone()) {
             return;
         }
-        let core = Core::here();
-        self.for_each(|record| match core {
+        self.for_each(|record| match Core::of(record) {
             _ if ptr::eq(record, one) => {}
-            Some(core) if core.owns(record) => core.cancel_thread(record, cause.clone()),
+            Some(core) => core.cancel_thread(record, cause.clone()),
             // Its run could not stop it, and it waits nowhere any more.
-            _ => record.cancel(cause.clone()),
+            None => record.cancel(cause.clone()),
         });
         self.fill_places();
         if !self.waiter.get().is_null() {
@@ -130,14 +129,11 @@ impl Tally {
             return;
         }
         self.note_request(cause.clone(), deadline);
-        let core = Core::here();
-        self.for_each(|record| match core {
-            Some(core) if core.owns(record) => {
-                core.request_thread(record, cause.clone(), deadline);
-            }
-            _ => record.request(cause.clone(), deadline),
+        self.for_each(|record| match Core::of(record) {
+            Some(core) => core.request_thread(record, cause.clone(), deadline),
+            None => record.request(cause.clone(), deadline),
         });
-        if let Some(core) = core {
+        if let Some(core) = Core::here() {
             core.wake_listeners();
         }
     }
