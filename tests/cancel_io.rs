@@ -5,17 +5,13 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::rc::Rc;
 
+use crate::cancelling::{ALL, By, cancelled_by, each};
+use crate::scene::{self, settle, until};
 use greenlit::cancel::{self, Cancelled};
 use greenlit::io::copy_bidirectional;
 use greenlit::os::unix::net::UnixStream;
 use greenlit::process::Child;
 use greenlit::thread;
-
-mod cancelling;
-mod scene;
-
-use cancelling::{ALL, By, cancelled_by, each};
-use scene::{settle, until};
 
 /// Bytes `from` to `to` of a stream in which each place can be told by what is around it.
 fn pattern(from: usize, to: usize) -> Vec<u8> {

@@ -304,7 +304,7 @@ fn an_overflow_names_the_place_where_the_coroutine_was_created() {
     }
     let line = line!() - 3;
 
-    let name = "an_overflow_names_the_place_where_the_coroutine_was_created";
+    let name = "coroutine::an_overflow_names_the_place_where_the_coroutine_was_created";
     let mut child = Command::new(env::current_exe().unwrap());
     let child = child
         .args(["--exact", name, "--nocapture"])

@@ -8,13 +8,10 @@ use std::io::ErrorKind;
 use std::os::unix::net::{SocketAddr, UnixDatagram as StdDatagram};
 use std::rc::Rc;
 
+use crate::scene::{Folder, settle, start};
 use greenlit::net::Shutdown;
 use greenlit::os::unix::net::UnixDatagram;
 use greenlit::time::{Duration, Instant};
-
-mod scene;
-
-use scene::{Folder, settle, start};
 
 /// Sends to `receiver` until it has room for no more, and says how many that were.
 fn fill(receiver: &SocketAddr) -> usize {

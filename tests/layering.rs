@@ -159,6 +159,46 @@ fn cfg_stands_on_mod_lines_only() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
+/// A file that no program has as a module would be compiled by nobody, and its tests would not run.
+#[test]
+fn each_file_of_tests_belongs_to_a_program() {
+    let programs = test_programs();
+    let modules: Vec<String> = programs
+        .iter()
+        .flat_map(|program| modules_of(&read(Path::new(&format!("tests/{program}.rs")))))
+        .collect();
+    let mut faults = Vec::new();
+    for file in sources(&["tests"]) {
+        if file.parent() != Some(Path::new("tests")) {
+            continue;
+        }
+        let name = identifier(&file.file_name().unwrap_or_default().to_string_lossy());
+        let times = programs.iter().chain(&modules).filter(|n| **n == name);
+        match times.count() {
+            1 => {}
+            0 => faults.push(format!("{name}: no `mod` line in any program's root")),
+            _ => faults.push(format!("{name}: in two programs")),
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// The names of the `[[test]]` sections of Cargo.toml.
+fn test_programs() -> Vec<String> {
+    let manifest = read(Path::new("Cargo.toml"));
+    let sections = manifest.split("[[test]]\nname = \"").skip(1);
+    sections.map(identifier).collect()
+}
+
+/// What the `mod` lines of a program's root name.
+fn modules_of(root: &str) -> Vec<String> {
+    let named = root.lines().filter_map(|line| line.strip_prefix("mod "));
+    named
+        .filter(|rest| rest.ends_with(';'))
+        .map(identifier)
+        .collect()
+}
+
 /// The check itself is seen to fail: each of these lines breaks the plan.
 #[test]
 fn the_check_sees_what_is_wrong() {

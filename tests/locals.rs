@@ -1,12 +1,10 @@
 //! `thread_local!` for green threads: one value each, made late, destroyed at the thread's end.
 
-mod alone;
-
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use alone::alone;
+use crate::alone::alone;
 use greenlit::coroutine::Coroutine;
 use greenlit::park::{Reason, WaitQueue};
 use greenlit::thread::{self, AccessError};

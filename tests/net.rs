@@ -8,13 +8,10 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::scene::{pair, settle, start, until};
 use greenlit::net::{TcpListener, TcpStream};
 use greenlit::thread::{self, yield_now};
 use greenlit::time::{Duration, Instant};
-
-mod scene;
-
-use scene::{pair, settle, start, until};
 
 #[test]
 fn smoke() {

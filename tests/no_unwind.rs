@@ -1,16 +1,16 @@
 //! Frames that cannot be unwound, behind a blocking call of a green thread that is cancelled: where
 //! `cancel::no_unwind` declares them, calls do what they do in a program whose panics abort.
 
-mod alone;
-mod without_unwinding;
-
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use alone::{again, alone, is_alone};
+use crate::alone::{again, alone, is_alone};
 use greenlit::cancel::{self, Cancelled, Scope};
 use greenlit::sync::mpsc;
 use greenlit::{run, thread};
+
+#[path = "without_unwinding/mod.rs"]
+mod without_unwinding;
 
 /// Calls `f` as C code calls back: an unwinding that came here would abort the process.
 #[expect(improper_ctypes_definitions, reason = "it is called from Rust")]

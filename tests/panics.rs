@@ -1,18 +1,15 @@
 //! What becomes of a panic: the hook that names the green thread, the joiner who gets the payload,
 //! and the one report of what nobody joins.
 
-mod alone;
-mod reports;
-
 use std::any::Any;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{catch_unwind, resume_unwind};
 
-use alone::{again, alone, alone_as};
+use crate::alone::{self, again, alone, alone_as};
+use crate::reports::stderr;
 use greenlit::cancel::{Cancelled, Scope};
 use greenlit::coroutine::Coroutine;
 use greenlit::{run, thread};
-use reports::stderr;
 
 fn named(name: &str) -> thread::Builder {
     thread::Builder::new().name(name.into())

@@ -12,13 +12,11 @@ use std::io::{self, ErrorKind, PipeReader, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::Rc;
 
+use crate::alone::alone;
 use greenlit::os::unix::process::{CommandExt, ExitStatusExt};
 use greenlit::process::{Child, ChildStdout, Command, Stdio};
 use greenlit::{run, thread};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-
-mod alone;
-use alone::alone;
 
 /// A child that ends when its stdin does.
 fn cat() -> Child {

@@ -7,14 +7,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 
+use crate::scene::{pair, settle, start};
 use greenlit::io::Source;
 use greenlit::net::TcpStream;
 use greenlit::time::{Duration, Instant};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
-
-mod scene;
-
-use scene::{pair, settle, start};
 
 /// Behaviour 34: an event arrives while a wait times out, and the data is taken past the reactor.
 /// The readiness that is left over must not end the next wait.

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::mpsc;
 
+use crate::alone::{again, alone, alone_as, is_alone};
 use greenlit::io::Source;
 use greenlit::net::TcpListener;
 use greenlit::park::{Reason, WaitQueue};
@@ -18,9 +19,6 @@ use greenlit::thread::{self, JoinHandle, Thread, YieldError};
 use greenlit::time::Duration;
 use greenlit::{Runtime, run};
 use nix::sys::socket::{MsgFlags, send};
-
-mod alone;
-use alone::{again, alone, alone_as, is_alone};
 
 /// Calls its function when it is dropped.
 struct OnDrop<F: FnMut()>(F);

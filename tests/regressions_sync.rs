@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::alone;
 use greenlit::coroutine::{Coroutine, Resumed};
 use greenlit::park::{Reason, Unparker, Waiter};
 use greenlit::sync::{Mutex, Once, OnceLock, RwLock, RwLockReadGuard};
 use greenlit::thread;
-
-mod alone;
 
 /// A thread with flags set (here: shielded by an initialiser) took a held lock of its own for one
 /// that it had taken just now, let go of it, and had two guards.

@@ -1,13 +1,11 @@
 //! Bugs of cancels that meet other unwindings, coroutines and the end of a run; each test names one.
 
-mod alone;
-
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use alone::alone_as;
+use crate::alone::{self, alone_as};
 use greenlit::cancel::{self, Scope};
 use greenlit::coroutine::Coroutine;
 use greenlit::sync::{Mutex, mpsc};

@@ -1,9 +1,6 @@
 //! The end of a run whose green threads do not stop at once: it waits for them, says so once, and
 //! leaks only what cannot stop. Reports are read in processes of their own.
 
-mod alone;
-mod reports;
-
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
 use std::process::Command;
@@ -12,12 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
-use alone::{again, alone, alone_as};
+use crate::alone::{again, alone, alone_as};
+use crate::reports::{made_equal, stderr};
 use greenlit::cancel::{Scope, shield};
 use greenlit::sync::Mutex;
 use greenlit::time::{Duration, timeout};
 use greenlit::{Runtime, thread};
-use reports::{made_equal, stderr};
 
 /// Calls its function when it is dropped.
 struct OnDrop<F: FnMut()>(F);

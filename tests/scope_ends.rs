@@ -1,14 +1,12 @@
 //! However a scope's owner ends, its threads end first: a cancel, a deadlock, a coroutine that is
 //! dropped or leaked with a scope on its stack.
 
-mod alone;
-
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::Command;
 use std::rc::Rc;
 
-use alone::{alone, alone_as};
+use crate::alone::{self, alone, alone_as};
 use greenlit::coroutine::{Coroutine, Family, Resumed};
 use greenlit::{run, thread};
 

@@ -1,17 +1,14 @@
 //! Scopes that a panic ends: the first one cancels the rest, and goes on.
 
-mod alone;
-mod scoped;
-
 use std::cell::Cell;
 use std::panic::resume_unwind;
 
-use alone::alone;
+use crate::alone::alone;
+use crate::scoped::{Counted, panic_of, yields};
 use greenlit::cancel;
 use greenlit::run;
 use greenlit::thread::{self, ScopeBuilder};
 use greenlit::time::{Duration, timeout};
-use scoped::{Counted, panic_of, yields};
 
 /// Behaviour 31: the first panic cancels the siblings and the closure, all are joined, and it goes on.
 #[test]

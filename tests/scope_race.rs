@@ -1,15 +1,13 @@
 //! `race`: the first success ends the rest, and is the result.
 
-mod scoped;
-
 use std::cell::{Cell, RefCell};
 use std::panic::resume_unwind;
 use std::rc::Rc;
 
+use crate::scoped::{Counted, Slow, panic_of, yields};
 use greenlit::cancel::{self, Cancelled};
 use greenlit::run;
 use greenlit::thread::{self, ScopeBuilder};
-use scoped::{Counted, Slow, panic_of, yields};
 
 /// Behaviour 31: the losers' destructors have run before it returns.
 #[test]

@@ -1,18 +1,16 @@
 //! `try_scope`: the first error ends the rest, and is the result.
 
-mod scoped;
-
 use std::cell::Cell;
 use std::io;
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::scoped::{Counted, Slow, panic_of, yields};
 use greenlit::cancel::{self, Cancelled};
 use greenlit::thread::{self, Builder};
 use greenlit::time::timeout;
 use greenlit::{Runtime, run};
-use scoped::{Counted, Slow, panic_of, yields};
 
 /// What a thread without a value returns.
 fn fail<E>(error: E) -> Result<(), E> {

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, mpsc};
 
+use crate::alone::alone;
 use greenlit::net::{TcpListener, TcpStream};
 use greenlit::signal::{Signal, Signals};
 use greenlit::time::{Duration, Instant};
@@ -20,9 +21,6 @@ use greenlit::{run, thread};
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, raise};
 use nix::unistd::Pid;
-
-mod alone;
-use alone::alone;
 
 fn listen(signals: &[Signal]) -> Signals {
     Signals::new(signals.iter().copied()).unwrap()

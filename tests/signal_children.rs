@@ -8,15 +8,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::rc::Rc;
 
+use crate::alone::{again, alone, is_alone};
 use greenlit::os::unix::process::CommandExt;
 use greenlit::process::Command;
 use greenlit::signal::{Signal, Signals, ctrl_c};
 use greenlit::{run, thread};
 use nix::sys::signal::{self, kill, raise};
 use nix::unistd::Pid;
-
-mod alone;
-use alone::{again, alone, is_alone};
 
 fn listen(signals: &[Signal]) -> Signals {
     Signals::new(signals.iter().copied()).unwrap()

@@ -8,14 +8,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Stdio};
 use std::rc::Rc;
 
+use crate::alone::{again, alone, is_alone};
 use greenlit::io::{IsTerminal, stderr, stdin, stdout};
 use greenlit::time::Duration;
 use greenlit::{eprint, eprintln, print, println, run, thread};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::openpty;
-
-mod alone;
-use alone::{again, alone, is_alone};
 
 /// What a hanging process of ours is killed after, in seconds.
 const PATIENCE: u32 = 60;

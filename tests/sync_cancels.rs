@@ -1,14 +1,11 @@
 //! A cancel that meets the end of a wait, in each order of the two, by each means of cancelling and for
 //! each type of `sync`. Behaviours 14 to 18 and 25.
 
-mod awaited;
-mod kept;
-
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use awaited::{
+use crate::awaited::{
     Awaited, Forever, Shared, Timeout, Within, for_each_type, spawn_taker, stage, take_and_log,
 };
 use greenlit::cancel::{Cancelled, Scope};

@@ -1,14 +1,13 @@
 //! `sync` has std's signatures and std's traits: the same lines compile against both, and whether a
 //! type is `Send`, `Sync`, `UnwindSafe` or `RefUnwindSafe` is asked of both.
 
-mod kept;
-
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::kept;
 use greenlit::park::{Reason, WaitQueue};
 use greenlit::sync::{Mutex, RwLock};
 use greenlit::thread;

@@ -1,13 +1,12 @@
 //! `sync::Mutex`: order, hand-over, poisoning, cancels, and other OS threads.
 
-mod kept;
-
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, TryLockError, mpsc};
 use std::time::Duration;
 
+use crate::kept;
 use greenlit::sync::{Mutex, MutexGuard};
 use greenlit::thread;
 use greenlit::time::Instant;

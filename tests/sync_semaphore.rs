@@ -1,8 +1,6 @@
 //! `sync::Semaphore`, `Event`, `WaitGroup`, `Barrier`: what is their own. What all waits have in common
 //! is in sync_waits.rs.
 
-mod kept;
-
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -10,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::kept;
 use greenlit::sync::{Barrier, Event, Semaphore, WaitGroup};
 use greenlit::thread;
 use greenlit::time::Instant;

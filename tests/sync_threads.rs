@@ -1,11 +1,10 @@
 //! Locks between green threads of two runtimes and plain OS threads: every count is checked, and each
 //! test takes a few milliseconds, so that it can be repeated under load (behaviour 20).
 
-mod kept;
-
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::kept;
 use greenlit::sync::{Condvar, Event, Mutex, RwLock, Semaphore, WaitGroup};
 use greenlit::thread;
 

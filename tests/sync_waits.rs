@@ -1,12 +1,9 @@
 //! What holds for every wait of `sync`, shown for each type in turn: order, cancels and limits that
 //! meet the end of the wait in either order, and that nothing is lost or left behind.
 
-mod awaited;
-mod kept;
-
 use std::time::Duration;
 
-use awaited::{
+use crate::awaited::{
     Awaited, Deadline, Forever, Shared, Timeout, for_each_type, spawn_taker, stage, take_and_log,
 };
 use greenlit::sync::Event;

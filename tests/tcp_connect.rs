@@ -5,9 +5,10 @@ use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::process::Command;
 use std::rc::Rc;
 
+use crate::alone::alone;
+use crate::scene::seen;
 use greenlit::net::{TcpListener, TcpStream};
 use greenlit::thread::{self, yield_now};
 use greenlit::time::{Duration, Instant};
@@ -15,10 +16,6 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen, socket,
 };
-
-mod scene;
-
-use scene::seen;
 
 /// A port of loopback on which nobody listens: bound, so that nobody else takes it.
 fn refusing_port(host: &str) -> Option<(OwnedFd, SocketAddr)> {
@@ -164,20 +161,6 @@ fn a_name_is_connected_to() {
     });
 }
 
-/// Runs the test `name` of this file again, alone in a process of its own. True in that process.
-fn is_child(name: &str) -> bool {
-    const MARK: &str = "GREENLIT_CHILD";
-    if std::env::var_os(MARK).is_some() {
-        return true;
-    }
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(MARK, "1");
-    assert!(child.status().unwrap().success(), "the child failed");
-    false
-}
-
 /// Lets the process open no fd beyond those it has, as long as the files returned are open.
 #[must_use]
 fn refuse_more_files() -> Vec<std::fs::File> {
@@ -207,75 +190,76 @@ fn refuse_more_files() -> Vec<std::fs::File> {
 /// tries again does not keep the green thread that will free an fd from running.
 #[test]
 fn accept_without_a_file_descriptor_is_an_error_and_loses_nothing() {
-    if !is_child("accept_without_a_file_descriptor_is_an_error_and_loses_nothing") {
-        return;
-    }
-    greenlit::run(|| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        // Accepting parks once, so that the listener is registered.
-        let first = thread::spawn({
-            let listener = listener.try_clone().unwrap();
-            move || listener.accept().unwrap()
-        });
-        yield_now();
-        let address = listener.local_addr().unwrap();
-        let clients = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
-        let (spare, _) = first.join().unwrap();
-        let _fillers = refuse_more_files();
+    alone(
+        "accept_without_a_file_descriptor_is_an_error_and_loses_nothing",
+        || {
+            greenlit::run(|| {
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                // Accepting parks once, so that the listener is registered.
+                let first = thread::spawn({
+                    let listener = listener.try_clone().unwrap();
+                    move || listener.accept().unwrap()
+                });
+                yield_now();
+                let address = listener.local_addr().unwrap();
+                let clients = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
+                let (spare, _) = first.join().unwrap();
+                let _fillers = refuse_more_files();
 
-        for _ in 0..3 {
-            let error = listener.accept().unwrap_err();
-            assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
-        }
-        thread::spawn(move || drop(spare));
-        let mut refusals = 0_u64;
-        let stream = loop {
-            match listener.accept() {
-                Ok((stream, _)) => break stream,
-                Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EMFILE)),
-            }
-            refusals += 1;
-            assert!(
-                refusals < 1_000_000,
-                "the loop starves the thread that frees an fd"
-            );
-        };
-        drop(stream);
-        listener.accept().unwrap();
-        drop(clients);
-    });
+                for _ in 0..3 {
+                    let error = listener.accept().unwrap_err();
+                    assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+                }
+                thread::spawn(move || drop(spare));
+                let mut refusals = 0_u64;
+                let stream = loop {
+                    match listener.accept() {
+                        Ok((stream, _)) => break stream,
+                        Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EMFILE)),
+                    }
+                    refusals += 1;
+                    assert!(
+                        refusals < 1_000_000,
+                        "the loop starves the thread that frees an fd"
+                    );
+                };
+                drop(stream);
+                listener.accept().unwrap();
+                drop(clients);
+            });
+        },
+    );
 }
 
 /// Behaviour 38: a listener that is ready and cannot be served does not keep the reactor busy.
 #[test]
 fn a_listener_that_cannot_be_served_does_not_spin() {
-    if !is_child("a_listener_that_cannot_be_served_does_not_spin") {
-        return;
-    }
-    greenlit::run(|| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut peer = std::net::TcpStream::connect(address).unwrap();
-        let (mut stream, _) = listener.accept().unwrap();
-        let acceptor = thread::spawn(move || (listener.accept().unwrap_err(), listener));
-        yield_now();
-        let _client = std::net::TcpStream::connect(address).unwrap();
-        let _fillers = refuse_more_files();
-        let (error, _listener) = acceptor.join().unwrap();
-        assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+    alone("a_listener_that_cannot_be_served_does_not_spin", || {
+        greenlit::run(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut peer = std::net::TcpStream::connect(address).unwrap();
+            let (mut stream, _) = listener.accept().unwrap();
+            let acceptor = thread::spawn(move || (listener.accept().unwrap_err(), listener));
+            yield_now();
+            let _client = std::net::TcpStream::connect(address).unwrap();
+            let _fillers = refuse_more_files();
+            let (error, _listener) = acceptor.join().unwrap();
+            assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
 
-        let before = cpu_time();
-        let waker = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(200));
-            peer.write_all(b"x")
+            let before = cpu_time();
+            let waker = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(200));
+                peer.write_all(b"x")
+            });
+            stream.read_exact(&mut [0]).unwrap();
+            waker.join().unwrap().unwrap();
+            let used = cpu_time() - before;
+            assert!(
+                used < Duration::from_millis(50),
+                "{used:?} of CPU time in a wait of 200 ms"
+            );
         });
-        stream.read_exact(&mut [0]).unwrap();
-        waker.join().unwrap().unwrap();
-        let used = cpu_time() - before;
-        assert!(
-            used < Duration::from_millis(50),
-            "{used:?} of CPU time in a wait of 200 ms"
-        );
     });
 }
 

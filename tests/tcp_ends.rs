@@ -6,14 +6,11 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
 
+use crate::scene::{pair, start};
 use greenlit::net::{TcpListener, TcpStream};
 use greenlit::thread::{self, JoinHandle, yield_now};
 use greenlit::time::{Duration, Instant};
 use nix::sys::socket::{MsgFlags, send, setsockopt, sockopt};
-
-mod scene;
-
-use scene::{pair, start};
 
 /// Closes the socket with a reset rather than in order.
 fn reset(stream: std::net::TcpStream) {

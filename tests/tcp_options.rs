@@ -6,14 +6,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAdd
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use crate::scene::{same_as_std, seen};
 use greenlit::net as greenlit_net;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::net as std_net;
-
-#[macro_use]
-mod scene;
-
-use scene::seen;
 
 /// A connection over loopback: the client's end and the server's.
 macro_rules! pair {

@@ -8,13 +8,10 @@ use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
 
+use crate::scene::{settle, start, until};
 use greenlit::net::UdpSocket;
 use greenlit::thread::{self, yield_now};
 use greenlit::time::{Duration, Instant};
-
-mod scene;
-
-use scene::{settle, start, until};
 
 /// A socket on the reactor, and one of std's, connected to each other.
 fn connected() -> (UdpSocket, std::net::UdpSocket) {

@@ -4,10 +4,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-#[macro_use]
-mod scene;
-
-use scene::seen;
+use crate::scene::{same_as_std, seen};
 
 same_as_std! {
     fn smoke() {

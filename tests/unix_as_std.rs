@@ -4,10 +4,7 @@ use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
-#[macro_use]
-mod scene;
-
-use scene::{Folder, seen};
+use crate::scene::{Folder, same_as_std, seen};
 
 /// An abstract name that no other test has.
 macro_rules! abstract_address {

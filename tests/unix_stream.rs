@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::rc::Rc;
 
+use crate::alone::alone;
+use crate::scene::{Folder, settle, start, until};
 use greenlit::net::Shutdown;
 use greenlit::os::unix::net::{UnixListener, UnixStream};
 use greenlit::thread::{self, yield_now};
@@ -16,12 +18,6 @@ use nix::sys::socket::{
     Backlog, ControlMessage, ControlMessageOwned, MsgFlags, listen, recvmsg, sendmsg, setsockopt,
     sockopt,
 };
-
-mod alone;
-mod scene;
-
-use alone::alone;
-use scene::{Folder, settle, start, until};
 
 /// A stream on the reactor and its peer, a blocking std socket.
 fn pair() -> (UnixStream, StdStream) {

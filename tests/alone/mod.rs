@@ -5,6 +5,9 @@
 #![allow(dead_code, reason = "no test binary needs all of it")]
 
 use std::env;
+use std::ffi::OsStr;
+use std::panic::Location;
+use std::path::Path;
 use std::process::{Command, Output};
 
 /// Set in the processes that are started here.
@@ -21,6 +24,7 @@ pub(crate) fn is_alone() -> bool {
 /// Runs `body` in a process that was started for `test`, the caller. In the caller's own process
 /// the output is returned, once the process has ended well; in the other `None`, for there is
 /// nothing left to do.
+#[track_caller]
 pub(crate) fn alone(test: &str, body: fn()) -> Option<Output> {
     alone_as(&mut again(test), body)
 }
@@ -39,10 +43,14 @@ pub(crate) fn alone_as(command: &mut Command, body: fn()) -> Option<Output> {
     Some(child)
 }
 
-/// This binary, to be started for `test`.
+/// This binary, to be started for `test` of the caller's file, be the file its root or a module of it.
+#[track_caller]
 pub(crate) fn again(test: &str) -> Command {
+    let file = Path::new(Location::caller().file()).file_stem();
+    let module = file.and_then(OsStr::to_str).expect("a file of tests");
     let mut command = Command::new(env::current_exe().expect("this binary"));
-    command.args(["--exact", test, "--nocapture"]);
+    command.args(["--exact", "--nocapture", test]);
+    command.arg(format!("{module}::{test}"));
     command.env(ALONE, "1").env("RUST_BACKTRACE", "0");
     command
 }

@@ -81,6 +81,8 @@ macro_rules! same_as_std {
         }
     };
 }
+#[allow(unused_imports, reason = "not each test program needs it")]
+pub(crate) use same_as_std;
 
 /// A folder for the sockets of one test, which goes with all that is in it.
 pub(crate) struct Folder(PathBuf);
