@@ -54,6 +54,11 @@ pub mod blocking;
     reason = "wait nodes are linked from the waiter's frame, and data lie in cells"
 )]
 pub mod sync;
+#[expect(
+    unsafe_code,
+    reason = "tasks are made of futures that are pinned by hand"
+)]
+pub mod future;
 pub mod net;
 pub mod process;
 pub mod fs;

@@ -7,17 +7,19 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 use std::thread::panicking;
 
 use tracing::level_filters::LevelFilter;
 
 use super::numbers::take_numbers;
+use super::signal::Spares;
 use super::stop::Stopping;
 use super::{Cause, Mailbox, fork};
 use crate::arch;
 use crate::reactor::Reactor;
 use crate::scheduler::record::flag;
-use crate::scheduler::{Arena, Record, RunQueue, State, Timers};
+use crate::scheduler::{Arena, Record, RunQueue, State, Tasks, Timers};
 use crate::stack::{Owner, Pool, SizeClass, Stack};
 
 /// Switches and operations between two looks at the clock, at the most.
@@ -61,13 +63,22 @@ pub(crate) struct Core {
     /// Whether the warning of a possible deadlock went out.
     pub(super) warned: Cell<bool>,
     /// No other runtime of the process has it.
-    pub(super) serial: u64,
+    pub(crate) serial: u64,
     /// The numbers that it may give out next, from the first to before the second.
     pub(super) numbers: Cell<(u64, u64)>,
     /// The most green threads that may live at once, the main one not counted.
     max_threads: usize,
     /// The size of a stack where the spawner names none.
     default_class: SizeClass,
+    /// The runner that takes tasks from the queue; null while there is none.
+    pub(super) on_duty: Cell<*const Record>,
+    /// How many runners there are.
+    pub(super) runners: Cell<usize>,
+    /// Futures that were spawned.
+    pub(crate) tasks: Tasks,
+    /// Wakers that are not ours, which the runner wakes.
+    pub(super) wakers: Cell<Vec<Waker>>,
+    pub(super) signals: Spares,
     pub(crate) timers: Timers,
     pub(crate) reactor: Reactor,
     pub(crate) mailbox: Arc<Mailbox>,
@@ -90,7 +101,8 @@ impl Core {
     pub(crate) fn new(max_threads: usize, default_class: SizeClass) -> io::Result<Box<Self>> {
         fork::watch();
         let reactor = Reactor::new()?;
-        let mailbox = Arc::new(Mailbox::new(reactor.shared()));
+        let serial = take_numbers(1);
+        let mailbox = Mailbox::new(reactor.shared(), serial);
         Ok(Box::new(Self {
             run_queue: RunQueue::new(),
             budget: Cell::new(FIRST_QUOTA),
@@ -104,10 +116,15 @@ impl Core {
             leaked: Cell::new(false),
             unparks: Cell::new(0),
             warned: Cell::new(false),
-            serial: take_numbers(1),
+            serial,
             numbers: Cell::new((0, 0)),
             max_threads,
             default_class,
+            on_duty: Cell::new(ptr::null()),
+            runners: Cell::new(0),
+            tasks: Tasks::new(),
+            wakers: Cell::new(Vec::new()),
+            signals: Spares::default(),
             timers: Timers::new(),
             reactor,
             mailbox,
@@ -200,7 +217,7 @@ impl Core {
     /// Whether one more green thread may live.
     #[inline]
     pub(crate) fn admits(&self) -> bool {
-        self.live.get() <= self.max_threads
+        self.live.get() - self.runners.get() <= self.max_threads
     }
 
     /// A record for a new green thread, counted so many times.
@@ -342,74 +359,6 @@ impl Core {
         self.come_back(from);
     }
 
-    /// Clean-up for a thread that ended by switching here: it only frees memory (rule 7).
-    #[inline]
-    pub(crate) fn bury(&self, dead: *mut ()) {
-        let dead: *const Record = dead.cast();
-        // SAFETY: invariant 48: what arrives here is the record of a thread that has left its stack
-        // for good, and the scheduler's reference to it is still counted.
-        let record = unsafe { &*dead };
-        // SAFETY: as above: it will not be switched to again.
-        unsafe { arch::release(&record.context) };
-        if let Some(stack) = record.stack.take() {
-            // SAFETY: the slot was put there by `spawn`, and was taken out just now.
-            drop(unsafe { Stack::from_raw(stack) });
-        }
-        // SAFETY: the scheduler's reference is given up here, once.
-        unsafe { self.arena.release(dead) };
-    }
-
-    /// Ends the running thread: wakes who joins it and leaves its stack for good. Inlined, since a
-    /// call that never returns makes the CPU mispredict the returns of whoever runs next.
-    #[inline(always)]
-    pub(crate) fn exit(&self, record: &Record) -> ! {
-        if traced() {
-            self.trace_exit(record);
-            // Spans that it left entered go with it.
-            self.leave_spans(record);
-            record.replace_spans(Vec::new());
-        }
-        if record.has(flag::UNWINDING) {
-            self.unmark_unwinding(record);
-        }
-        record.drop_regions();
-        record.state.set(State::Done);
-        self.live.set(self.live.get() - 1);
-        if self.ending.get() && self.live.get() == 1 {
-            self.unpark(self.main.get());
-        }
-        self.leave_to_joiner(record);
-        let mut next = self.run_queue.head();
-        if next.is_null() {
-            next = self.idle();
-        }
-        let dead = ptr::from_ref(record).cast_mut().cast();
-        // SAFETY: the head of the ring lives.
-        let next = unsafe { &*next };
-        // SAFETY: a member of the ring was switched away from or never run; this thread is in no
-        // queue, so nobody switches to it again.
-        unsafe { arch::switch_last(&record.context, &next.context, dead) }
-    }
-
-    /// Takes an ended thread out of the run queue, and puts who joins it there.
-    #[inline(always)]
-    fn leave_to_joiner(&self, ended: &Record) {
-        let joiner = ended.joiners.pop();
-        // SAFETY: a waiter's record lives.
-        if joiner.is_null() || unsafe { (*joiner).state.get() } != State::Parked {
-            // SAFETY: the running thread is in the ring.
-            return unsafe { self.run_queue.remove(ended) };
-        }
-        // SAFETY: as above.
-        let joiner = unsafe { &*joiner };
-        joiner.state.set(State::Ready);
-        // SAFETY: the ended thread is the ring's head; a parked one is in no ring.
-        unsafe { self.run_queue.replace_head(joiner) };
-        if traced() {
-            self.trace_unpark(joiner);
-        }
-    }
-
     /// Makes a parked thread ready; does nothing to one that runs, is ready or has ended.
     ///
     /// `record` is that of a thread that has not been buried, or at least lies in this core's
@@ -479,7 +428,10 @@ pub(super) fn traced() -> bool {
 /// # Safety
 ///
 /// `record` is that of the thread on whose stack the fault lies.
-unsafe fn describe(record: *const (), out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+pub(super) unsafe fn describe(
+    record: *const (),
+    out: &mut dyn std::fmt::Write,
+) -> std::fmt::Result {
     // SAFETY: the caller's duty: the owner of a stack in use lives.
     write!(out, "{}", unsafe { &*record.cast::<Record>() })
 }

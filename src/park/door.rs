@@ -184,7 +184,7 @@ impl Core {
             if let Some(outcome) = ended(record, &mut done, &past) {
                 return outcome;
             }
-            if record.has(flag::NEWS | flag::NO_SWITCH) || traced() {
+            if record.has(flag::NEWS | flag::NO_SWITCH | flag::POLLING) || traced() {
                 return self.park_with_care(record, reason, mask, may_unwind, done, past);
             }
             self.suspend(record, reason);
@@ -239,6 +239,9 @@ impl Core {
                     self.come_back(record);
                     return Outcome::Woken;
                 }
+            }
+            if record.has(flag::POLLING) {
+                self.leave_duty(record);
             }
             self.suspend(record, reason);
         }

@@ -12,6 +12,7 @@ use super::unclaimed::tell;
 use super::{Cancelled, Canceller, Core, fork};
 use crate::arch;
 use crate::scheduler::record::flag;
+use crate::scheduler::task::state;
 use crate::scheduler::{Reason, Record, State, Wakers};
 use crate::stack;
 
@@ -96,6 +97,10 @@ impl Core {
                 },
             };
         });
+        // Somebody else may have a task's waker, beside its handle and the runtime itself.
+        self.tasks.for_each(|task| {
+            certain &= task.references() <= if task.is(state::DETACHED) { 1 } else { 2 };
+        });
         let certain = certain || only_os_thread();
         // Whoever has let go of a handle, or has ended, may have left a letter before.
         fence(Ordering::Acquire);
@@ -116,11 +121,12 @@ impl Core {
         }
     }
 
-    /// Whether the green thread `number` is one of this runtime's, and has not ended.
+    /// Whether the green thread or task `number` is one of this runtime's, and has not ended.
     fn is_live(&self, number: u64) -> bool {
         let mut found = false;
         self.arena
             .for_each_live(|record| found |= record.id.get() == number);
+        self.tasks.for_each(|task| found |= task.number == number);
         found
     }
 
@@ -137,9 +143,16 @@ impl Core {
     }
 
     fn deadlock_report(&self, main_waits_for: Option<&Reason>) -> String {
-        let count = self.live.get();
-        let mut report =
-            format!("deadlock: all {count} green threads are parked and nothing can wake them\n");
+        let mut count = 0;
+        self.arena
+            .for_each_live(|record| count += usize::from(!is_idle_runner(record)));
+        let futures = match self.tasks.live() {
+            0 => String::new(),
+            count => format!(" and {count} futures"),
+        };
+        let mut report = format!(
+            "deadlock: all {count} green threads{futures} are parked and nothing can wake them\n"
+        );
         self.describe_parked(&mut report, main_waits_for);
         report
     }
@@ -148,6 +161,9 @@ impl Core {
     /// for. The main one runs when it reports its own deadlock, and says itself what it waited for.
     fn describe_parked(&self, report: &mut String, main_waits_for: Option<&Reason>) {
         self.arena.for_each_live(|record| {
+            if is_idle_runner(record) {
+                return;
+            }
             // Writing to a string does not fail.
             let own = main_waits_for.filter(|_| std::ptr::eq(record, self.main.get()));
             let _ = match record.reason().or(own) {
@@ -155,7 +171,15 @@ impl Core {
                 None => writeln!(report, "  {record}"),
             };
         });
+        self.tasks.for_each(|task| {
+            let _ = writeln!(report, "  {task}");
+        });
     }
+}
+
+/// Whether the thread waits for tasks to poll: it is in nobody's way.
+fn is_idle_runner(record: &Record) -> bool {
+    record.has(flag::RUNNER) && !record.has(flag::POLLING)
 }
 
 /// Whether this process has no other OS thread, so that nobody else could wake anything.

@@ -1,10 +1,12 @@
 //! Letters from other OS threads: whom to unpark, what to cancel. They are read by the runtime's own
 //! turns, and a batch of them costs one write to the notifier.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
+use super::task::TaskRef;
 use crate::reactor::Shared;
 use crate::scheduler::Record;
 
@@ -15,13 +17,20 @@ pub(crate) struct Mailbox {
     /// Whose sleep a letter ends; it goes with its runtime, and then nobody reads letters.
     reactor: Weak<Shared>,
     letters: Mutex<Vec<Letter>>,
+    /// The runtime's number; 0 for none.
+    serial: u64,
 }
 
-enum Letter {
+pub(super) enum Letter {
     /// A record, as an address that only the runtime follows, and the number it had.
     Unpark(usize, u64),
+    Wake(TaskRef),
     Parcel(Arc<dyn Parcel>),
 }
+
+/// Every runtime's mailbox, by the runtime's number: for who wakes something from another OS thread, and
+/// keeps no mailbox for the rare case.
+static MAILBOXES: RwLock<BTreeMap<u64, Weak<Mailbox>>> = RwLock::new(BTreeMap::new());
 
 /// What the upper layers send.
 pub(crate) trait Parcel: Send + Sync {
@@ -30,11 +39,21 @@ pub(crate) trait Parcel: Send + Sync {
 }
 
 impl Mailbox {
-    pub(crate) fn new(reactor: &Arc<Shared>) -> Self {
-        Self {
+    pub(crate) fn new(reactor: &Arc<Shared>, serial: u64) -> Arc<Self> {
+        let mailbox = Arc::new(Self {
             reactor: Arc::downgrade(reactor),
             letters: Mutex::new(Vec::new()),
-        }
+            serial,
+        });
+        let mut mailboxes = MAILBOXES.write().unwrap_or_else(PoisonError::into_inner);
+        mailboxes.insert(serial, Arc::downgrade(&mailbox));
+        mailbox
+    }
+
+    /// The mailbox of the runtime with this number, if it is still there.
+    pub(crate) fn of(serial: u64) -> Option<Arc<Self>> {
+        let mailboxes = MAILBOXES.read().unwrap_or_else(PoisonError::into_inner);
+        mailboxes.get(&serial)?.upgrade()
     }
 
     /// The mailbox of a thread whose run is over.
@@ -42,6 +61,7 @@ impl Mailbox {
         Self {
             reactor: Weak::new(),
             letters: Mutex::new(Vec::new()),
+            serial: 0,
         }
     }
 
@@ -53,6 +73,11 @@ impl Mailbox {
     /// Has the runtime open `parcel`.
     pub(crate) fn send(&self, parcel: Arc<dyn Parcel>) {
         self.leave(|| Letter::Parcel(parcel));
+    }
+
+    /// Asks the runtime to wake a task.
+    pub(super) fn wake(&self, task: TaskRef) {
+        self.leave(|| Letter::Wake(task));
     }
 
     fn leave(&self, letter: impl FnOnce() -> Letter) {
@@ -77,18 +102,17 @@ impl Mailbox {
         !self.letters().is_empty()
     }
 
-    /// Reads all letters, in the order in which they came; `each` is for those that unpark.
+    /// Takes all letters, in the order in which they came.
     #[cold]
-    pub(super) fn deliver(&self, mut each: impl FnMut(*const Record, u64)) {
-        let letters = std::mem::take(&mut *self.letters());
-        for letter in letters {
-            match letter {
-                Letter::Unpark(record, number) => {
-                    each(std::ptr::with_exposed_provenance(record), number);
-                }
-                Letter::Parcel(parcel) => parcel.open(),
-            }
-        }
+    pub(super) fn take_letters(&self) -> Vec<Letter> {
+        std::mem::take(&mut *self.letters())
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        let mut mailboxes = MAILBOXES.write().unwrap_or_else(PoisonError::into_inner);
+        mailboxes.remove(&self.serial);
     }
 }
 
@@ -96,6 +120,7 @@ impl fmt::Debug for Letter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unpark(..) => "Unpark",
+            Self::Wake(_) => "Wake",
             Self::Parcel(_) => "Parcel",
         })
     }

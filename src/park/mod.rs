@@ -3,7 +3,11 @@
 //! a wait queue with a reason, and to unpark.
 
 mod core;
+mod exit;
 mod numbers;
+mod task;
+mod runner;
+mod signal;
 mod door;
 mod turn;
 mod end;
@@ -21,12 +25,12 @@ mod region;
 mod around;
 mod cancelled;
 
-pub use crate::scheduler::record::Reason;
+pub use crate::scheduler::reason::Reason;
 pub use queue::WaitQueue;
 pub use waiter::{Unparker, Waiter};
 
 pub(crate) use crate::scheduler::Cause;
-pub(crate) use crate::scheduler::record::{HOLDER_SHIFT, HOLDER_UNKNOWN};
+pub(crate) use crate::scheduler::reason::{HOLDER_SHIFT, HOLDER_UNKNOWN};
 pub(crate) use crate::scheduler::region::{Kind, Region, Stop};
 pub(crate) use crate::scheduler::{Links, WaitNode};
 pub use cancelled::Cancelled;
@@ -39,5 +43,10 @@ pub(crate) use region::{
     cancelled_thread, catches, go_on_unwinding, not_switched, not_unwound, shielded, watched,
     within,
 };
+pub(crate) use runner::drop_unclaimed;
+#[allow(unused_imports, reason = "futures of io, time and sync begin with it")]
+pub(crate) use runner::proceed;
+pub(crate) use signal::Wakeup;
+pub(crate) use task::TaskRef;
 pub(crate) use unclaimed::{is_panic, message, report, report_panic};
 pub(crate) use waiter::Caller;

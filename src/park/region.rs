@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::thread::panicking;
 
 use super::around::requested_around;
+use super::task::requested_task;
 use super::{Cancelled, Cause, Core};
 use crate::clock;
 use crate::coroutine::carried;
@@ -369,6 +370,9 @@ impl Core {
         }
         if record.has(flag::CANCELLED | flag::REQUESTED) {
             return Some(cancelled_thread(record));
+        }
+        if let Some(cancelled) = requested_task(record) {
+            return Some(cancelled);
         }
         match requested_around(record) {
             Some(cause) => Some(Cancelled::of(cause)),

@@ -50,15 +50,25 @@ impl Core {
     pub(super) fn stop_the_rest(&self, main: &Record) {
         self.ending.set(true);
         main.clear(flag::CANCELLED | flag::DEADLOCKED);
-        if self.live.get() == 1 {
+        if self.live.get() == 1 && self.tasks.live() == 0 {
             return;
         }
         let patience = clock::length(self.stopping.patience.get());
         let mut limit = Limit::At(clock::now().saturating_add(patience));
-        while self.live.get() > 1 {
-            let before = self.live.get();
+        while self.live.get() > 1 || self.tasks.live() > 0 {
+            let before = (self.live.get(), self.tasks.live());
+            self.tasks
+                .for_each(|task| self.cancel_task(task, Cause::END_OF_RUN));
+            if !self.on_duty.get().is_null() {
+                // It may have nothing more to do.
+                self.call_runner();
+            } else if self.live.get() == 1 {
+                // There is no stack for a runner.
+                return self.leak(main);
+            }
             self.arena.for_each_live(|record| {
-                if !ptr::eq(record, main) {
+                // A runner is told by way of what it polls.
+                if !ptr::eq(record, main) && !record.has(flag::RUNNER) {
                     self.cancel_thread(record, Cause::END_OF_RUN);
                 }
             });
@@ -77,7 +87,7 @@ impl Core {
                 continue;
             }
             // Some put off their cancel while another unwound: once more, unless nobody ended.
-            if self.stopping.is_stuck.get() && self.live.get() == before {
+            if self.stopping.is_stuck.get() && (self.live.get(), self.tasks.live()) == before {
                 return self.leak(main);
             }
         }
@@ -125,6 +135,9 @@ impl Core {
             let _ = io::stderr().write_all(report.as_bytes());
         }
         self.leaked.set(true);
+        if record.has(flag::RUNNER) {
+            self.give_up_poll(record);
+        }
         record.drop_regions();
         self.live.set(self.live.get() - 1);
         if self.live.get() == 1 {
@@ -165,6 +178,9 @@ impl Core {
             }
             record.state.set(State::Done);
         });
+        self.tasks.forget_all();
+        self.on_duty.set(ptr::null());
+        self.runners.set(0);
         // The queues that they wait in point at their stacks, and the timers too.
         self.leaked.set(true);
     }

@@ -2,9 +2,11 @@
 //! what happens when nothing can run.
 
 use std::io::{self, Write};
+use std::ptr;
 
 use super::Core;
 use super::core::{FIRST_QUOTA, QUOTA, traced};
+use super::mailbox::Letter;
 use crate::clock;
 use crate::reactor::Timeout;
 use crate::scheduler::Record;
@@ -106,8 +108,7 @@ impl Core {
             }
         };
         if turn.notified {
-            self.mailbox
-                .deliver(|record, number| self.unpark_numbered(record, number));
+            self.read_letters();
         }
         let mut fired = 0_usize;
         if timed {
@@ -130,6 +131,20 @@ impl Core {
         self.last_turn.set(now);
         if traced() {
             self.trace_turn(turn.events, fired);
+        }
+    }
+
+    /// Does what other OS threads have asked for.
+    #[cold]
+    fn read_letters(&self) {
+        for letter in self.mailbox.take_letters() {
+            match letter {
+                Letter::Unpark(record, number) => {
+                    self.unpark_numbered(ptr::with_exposed_provenance(record), number);
+                }
+                Letter::Wake(task) => self.read_word(&task),
+                Letter::Parcel(parcel) => parcel.open(),
+            }
         }
     }
 

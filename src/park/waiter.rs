@@ -34,9 +34,22 @@ impl Caller<'_> {
         }
     }
 
-    /// A number that no other thread of the process has, and that is never 0.
+    /// A number that no other thread or task of the process has, and that is never 0: the task's where
+    /// a runner polls one.
     #[inline(always)]
     pub(crate) fn number(self) -> u64 {
+        match self.core {
+            Some(core) => match core.running().has(flag::POLLING) {
+                false => core.running().id.get(),
+                true => core.current_number(),
+            },
+            None => os_number(),
+        }
+    }
+
+    /// The number by which the thread is unparked.
+    #[inline(always)]
+    fn thread_number(self) -> u64 {
         match self.core {
             Some(core) => core.running().id.get(),
             None => os_number(),
@@ -183,7 +196,7 @@ impl Waiter {
         Self {
             core,
             record,
-            number: caller.number(),
+            number: caller.thread_number(),
             os,
             mailbox: None,
             serial: 0,

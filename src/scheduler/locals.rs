@@ -73,6 +73,12 @@ impl Locals {
         Ok(old)
     }
 
+    /// Exchanges all values with those of `other`.
+    pub(crate) fn swap(&self, other: &Self) {
+        // SAFETY: as in `get`: the tables are used by one OS thread, and nothing is dropped.
+        unsafe { std::ptr::swap(self.table.get(), other.table.get()) };
+    }
+
     /// Takes the youngest value that has a destructor, so that the caller may drop it.
     pub(crate) fn pop(&self) -> Option<Rc<dyn Any>> {
         // SAFETY: as in `get`; nothing is dropped here.

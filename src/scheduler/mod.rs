@@ -3,6 +3,7 @@
 //! docs/SAFETY.md.
 
 pub(crate) mod locals;
+pub(crate) mod reason;
 pub(crate) mod record;
 pub(crate) mod arena;
 pub(crate) mod run_queue;
@@ -11,13 +12,16 @@ pub(crate) mod timers;
 pub(crate) mod cause;
 pub(crate) mod tally;
 pub(crate) mod region;
+pub(crate) mod task;
 
 pub(crate) use arena::Arena;
 pub(crate) use cause::Cause;
 pub(crate) use locals::Locals;
-pub(crate) use record::{Reason, Record, State, Wakers};
+pub(crate) use reason::{Reason, Wakers};
+pub(crate) use record::{Record, State};
 pub(crate) use region::Region;
 pub(crate) use run_queue::RunQueue;
 pub(crate) use tally::{Kept, Policy, Tally};
+pub(crate) use task::{Task, Tasks};
 pub(crate) use timers::{TimerNode, Timers};
 pub(crate) use wait_queue::{Links, WaitNode};

@@ -10,11 +10,11 @@ use std::panic::Location;
 use std::ptr;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Waker;
 
 use super::arena::Chunk;
 use super::tally::Neighbours;
-use super::{Cause, Links, Locals, Region, Tally};
+use super::{Cause, Links, Locals, Reason, Region, Tally, Task};
 use crate::arch::Context;
 use crate::stack::Slot;
 
@@ -30,149 +30,6 @@ pub(crate) enum State {
     Parked,
     /// It has ended; its result may still lie in the record.
     Done,
-}
-
-/// Who could end a wait: what a deadlock report is decided by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wakers {
-    /// Only green threads of the same runtime.
-    Local,
-    /// Whoever holds the lock that is waited for: `Reason::holder` names the thread.
-    Holder,
-    /// Any OS thread of the process: what is waited for may be shared with it.
-    Process,
-    /// The reactor, a timer or an offloaded job.
-    Event,
-    /// Any OS thread of the process that holds the green thread's handle.
-    Anyone,
-}
-
-/// Why a green thread parks: shown in dumps, traces and deadlock reports.
-#[derive(Clone, Copy)]
-pub struct Reason {
-    /// What the thread does, as a participle: `joining`, `sleeping`, `reading`.
-    pub(crate) what: &'static str,
-    /// The object's kind: `green thread #`, `fd `; empty where there is no object.
-    pub(crate) kind: &'static str,
-    /// The object's number.
-    pub(crate) object: u64,
-    /// Who could end the wait.
-    pub(crate) wakers: Wakers,
-    /// The word in which the lock that is waited for keeps its holder's number, shifted by
-    /// `HOLDER_SHIFT`; null for other waits. It outlives the wait, which borrows the lock.
-    holder: *const AtomicU64,
-    /// Set when the thread is leaked in its wait, so that nobody hands anything to it; null where
-    /// the queue sees that by itself.
-    abandoned: *const AtomicBool,
-}
-
-/// How far to the left of its flags a lock keeps its holder's number.
-pub(crate) const HOLDER_SHIFT: u32 = 2;
-/// Among those flags: nobody is known to hold the lock, and the number is none.
-pub(crate) const HOLDER_UNKNOWN: u64 = 2;
-
-impl Reason {
-    /// A wait that only green threads of this runtime can end, with what the thread does meanwhile
-    /// as a participle: `Reason::new("waiting for a free seat")`.
-    #[must_use]
-    pub const fn new(what: &'static str) -> Self {
-        Self {
-            what,
-            kind: "",
-            object: 0,
-            wakers: Wakers::Local,
-            holder: ptr::null(),
-            abandoned: ptr::null(),
-        }
-    }
-
-    /// A wait that any OS thread of the process might end: it alone is no deadlock.
-    #[must_use]
-    pub const fn shared(what: &'static str) -> Self {
-        Self::new(what).woken_by(Wakers::Process)
-    }
-
-    /// Names the object that is waited for: its kind, with the space or sign that stands before the
-    /// number, and its number.
-    #[must_use]
-    pub const fn on(self, kind: &'static str, object: u64) -> Self {
-        Self {
-            kind,
-            object,
-            ..self
-        }
-    }
-
-    pub(crate) const fn woken_by(self, wakers: Wakers) -> Self {
-        Self { wakers, ..self }
-    }
-
-    /// Names the lock that is waited for by the word that says who holds it, which is read when a
-    /// report is written.
-    ///
-    /// # Safety
-    ///
-    /// The word outlives the wait.
-    pub(crate) const unsafe fn held(self, holder: *const AtomicU64) -> Self {
-        Self {
-            wakers: Wakers::Holder,
-            holder,
-            ..self
-        }
-    }
-
-    /// The number of the thread that holds what is waited for.
-    pub(crate) fn holder(&self) -> Option<u64> {
-        // SAFETY: `held` asks that the word lives as long as the wait.
-        let word = unsafe { self.holder.as_ref() }?;
-        let word = word.load(Ordering::Relaxed);
-        match word >> HOLDER_SHIFT {
-            0 => None,
-            _ if word & HOLDER_UNKNOWN != 0 => None,
-            number => Some(number),
-        }
-    }
-
-    /// Where a leak of the waiting thread is noted.
-    ///
-    /// # Safety
-    ///
-    /// The flag outlives the wait.
-    pub(crate) const unsafe fn abandoned_by(self, abandoned: *const AtomicBool) -> Self {
-        Self { abandoned, ..self }
-    }
-
-    /// Notes that the waiting thread will never run again.
-    pub(crate) fn abandon(&self) {
-        // SAFETY: `abandoned_by` asks that the flag lives as long as the wait.
-        if let Some(abandoned) = unsafe { self.abandoned.as_ref() } {
-            abandoned.store(true, Ordering::Release);
-        }
-    }
-}
-
-// SAFETY: what a reason points to are atomics, and whoever made it point there vouches for them.
-unsafe impl Send for Reason {}
-// SAFETY: as above.
-unsafe impl Sync for Reason {}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.what)?;
-        if !self.kind.is_empty() {
-            write!(f, " {}{}", self.kind, self.object)?;
-        }
-        match self.holder() {
-            Some(holder) => write!(f, ", held by thread #{holder}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Debug for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Reason({self})")
-    }
 }
 
 /// What the next pass through the door, a yield or a switch has to look at.
@@ -200,6 +57,11 @@ pub(crate) mod flag {
     /// Somebody wants to know whether it switches, and it has not yet.
     pub(crate) const WATCHED: u32 = 1 << 9;
 
+    /// It is a runner: a green thread that polls tasks.
+    pub(crate) const RUNNER: u32 = 1 << 11;
+    /// It is a runner in the middle of a poll, or of other code of the user's.
+    pub(crate) const POLLING: u32 = 1 << 12;
+
     /// What a blocking call looks at.
     pub(crate) const NEWS: u32 = CANCELLED | DEADLOCKED | STOPPED | DEADLINE;
 }
@@ -220,6 +82,10 @@ pub(crate) mod extra {
     pub(crate) const SCOPED: u8 = 1 << 1;
     /// Why it is cancelled.
     pub(crate) const CAUSE: u8 = 1 << 3;
+    /// A waker that awaits its end.
+    pub(crate) const AWAITED: u8 = 1 << 4;
+    /// Its result was given to who awaited it.
+    pub(crate) const TAKEN: u8 = 1 << 5;
 }
 
 /// The room for a result that needs no allocation: a `thread::Result` of three words' payload.
@@ -291,6 +157,10 @@ pub(crate) struct Details {
     pub(super) cause: UnsafeCell<Option<Cause>>,
     /// Its values under local keys; empty unless `extra::LOCALS` is there.
     pub(crate) locals: Locals,
+    /// The task that it polls, where it is a runner; null for none.
+    task: Cell<*const Task>,
+    /// Who awaits its end; `None` unless `extra::AWAITED` is there.
+    awaiter: UnsafeCell<Option<Waker>>,
     /// The chunk that it lies in.
     pub(super) chunk: *const Chunk,
 }
@@ -324,6 +194,8 @@ impl Details {
             innermost: Cell::new(ptr::null()),
             cause: UnsafeCell::new(None),
             locals: Locals::new(),
+            task: Cell::new(ptr::null()),
+            awaiter: UnsafeCell::new(None),
             chunk,
         }
     }
@@ -371,6 +243,46 @@ impl Record {
     #[inline]
     pub(crate) fn add_extra(&self, extra: u8) {
         self.extras.set(self.extras.get() | extra);
+    }
+
+    #[inline]
+    pub(crate) fn remove_extra(&self, extra: u8) {
+        self.extras.set(self.extras.get() & !extra);
+    }
+
+    /// The task that the thread polls, where it is a runner; null for none.
+    #[inline]
+    pub(crate) fn task(&self) -> *const Task {
+        match self.has(flag::POLLING) {
+            true => self.task.get(),
+            false => ptr::null(),
+        }
+    }
+
+    /// Says which task the thread polls from now on; null for none.
+    #[inline]
+    pub(crate) fn set_task(&self, task: *const Task) {
+        self.task.set(task);
+        match task.is_null() {
+            true => self.clear(flag::POLLING),
+            false => self.set(flag::POLLING),
+        }
+    }
+
+    /// Puts `waker` where the end of the thread finds it, and returns what was there.
+    pub(crate) fn replace_awaiter(&self, waker: Option<Waker>) -> Option<Waker> {
+        match waker.is_some() {
+            true => self.add_extra(extra::AWAITED),
+            false => self.remove_extra(extra::AWAITED),
+        }
+        // SAFETY: as in `name`; nothing is dropped here.
+        unsafe { self.awaiter.get().replace(waker) }
+    }
+
+    /// Looks at who awaits the thread's end; `f` calls nothing that could replace it.
+    pub(crate) fn with_awaiter<R>(&self, f: impl FnOnce(Option<&Waker>) -> R) -> R {
+        // SAFETY: as in `name`.
+        f(unsafe { (*self.awaiter.get()).as_ref() })
     }
 
     /// The scope that the thread was spawned in; null for none.

@@ -36,7 +36,7 @@ impl<T> JoinHandle<T> {
     /// });
     /// ```
     pub fn cancel(&self, reason: impl Into<Cow<'static, str>>) {
-        self.claim().cancel(reason.into().into());
+        self.cancel_for(reason.into().into());
     }
 
     /// Asks the green thread to come to an end, and cancels it when `grace` has passed.
@@ -46,7 +46,7 @@ impl<T> JoinHandle<T> {
     /// [`requested`](crate::cancel::requested).
     pub fn cancel_softly(&self, reason: impl Into<Cow<'static, str>>, grace: Duration) {
         let end = clock::after(grace);
-        self.claim().request(reason.into().into(), end);
+        self.request_for(reason.into().into(), end);
     }
 
     /// The same handle, whose drop cancels the thread instead of detaching it.
@@ -125,7 +125,7 @@ impl<T> CancelOnDrop<T> {
     /// A cancelled green thread unwinds from here, and cancels the thread that it waited for.
     #[track_caller]
     pub fn join(self) -> Result<T> {
-        self.claim().wait_for_end();
+        self.wait_for_end();
         // A value wins over a cancel that came meanwhile.
         self.into_inner().take_result()
     }

@@ -78,26 +78,34 @@ pub(super) fn of(record: &Record) -> Thread {
     let number = record.id.get();
     let name = record.name();
     let here = Core::of(record).filter(|_| record.state.get() != State::Done);
-    let home = match here {
-        Some(core) => Home::Green {
-            number,
-            record: std::ptr::from_ref(record).expose_provenance(),
-            token: AtomicBool::new(false),
-            mailbox: core.mailbox.clone(),
-        },
-        // The thread is over, and so may its runtime be: the handle only knows its name and number.
-        None => Home::Green {
-            number,
-            record: 0,
-            token: AtomicBool::new(false),
-            mailbox: Arc::new(Mailbox::closed()),
-        },
+    let Some(core) = here else {
+        // The thread is over, and so may its runtime be.
+        return of_ended(number, name);
+    };
+    let home = Home::Green {
+        number,
+        record: std::ptr::from_ref(record).expose_provenance(),
+        token: AtomicBool::new(false),
+        mailbox: core.mailbox.clone(),
     };
     let inner = Arc::new(Inner { name, home });
     if record.state.get() != State::Done {
         record.set_handle(Some(inner.clone()));
     }
     Thread { inner }
+}
+
+/// The handle of what cannot be unparked: it only knows its name and number.
+pub(super) fn of_ended(number: u64, name: Option<Arc<str>>) -> Thread {
+    let home = Home::Green {
+        number,
+        record: 0,
+        token: AtomicBool::new(false),
+        mailbox: Arc::new(Mailbox::closed()),
+    };
+    Thread {
+        inner: Arc::new(Inner { name, home }),
+    }
 }
 
 impl Thread {

@@ -5,18 +5,26 @@
 use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::fmt;
+use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::ptr::NonNull;
+use std::task::{Context, Poll};
 use std::thread::Result;
 
 use super::handle::{self, Thread};
 use super::scope;
-use crate::park::{Cancelled, Core, Limit, Mask, Outcome, is_panic, refuse_in_child, report};
+use super::task::TaskClaim;
+use super::watch::{EndWatch, Whose};
+use crate::park::{
+    Cancelled, Cause, Core, Limit, Mask, Outcome, TaskRef, is_panic, refuse_in_child, report,
+};
 use crate::scheduler::record::{RESULT_WORDS, extra};
 use crate::scheduler::{Reason, Record, State, WaitNode, arena};
 
-/// An owned permission to wait for the end of a green thread and take its result.
+/// An owned permission to wait for the end of a green thread, or of a future that was
+/// [spawned](crate::future::spawn), and take its result. It is a future itself.
 ///
 /// Dropping it detaches the thread. It stays on its OS thread, as everything of a green thread
 /// does:
@@ -26,7 +34,14 @@ use crate::scheduler::{Reason, Record, State, WaitNode, arena};
 /// assert_send::<greenlit::thread::JoinHandle<()>>();
 /// ```
 pub struct JoinHandle<T> {
-    claim: Claim<T>,
+    of: Of<T>,
+}
+
+/// What a handle is the handle of.
+enum Of<T> {
+    Thread(Claim<T>),
+    /// A future that was spawned.
+    Task(TaskClaim<T>),
 }
 
 /// What a handle has on a green thread: a counted reference to its record, and its result.
@@ -45,7 +60,21 @@ const fn fits<T>() -> bool {
 impl<T> JoinHandle<T> {
     #[inline]
     pub(super) fn new(claim: Claim<T>) -> Self {
-        Self { claim }
+        Self {
+            of: Of::Thread(claim),
+        }
+    }
+
+    /// The handle of a task.
+    ///
+    /// # Safety
+    ///
+    /// Its result is a `T`, and it has no other handle.
+    pub(crate) unsafe fn of_task(task: TaskRef) -> Self {
+        Self {
+            // SAFETY: the caller's duty.
+            of: Of::Task(unsafe { TaskClaim::new(task) }),
+        }
     }
 
     /// Waits for the green thread to end, and returns what its closure did: `Err` holds the payload
@@ -67,25 +96,76 @@ impl<T> JoinHandle<T> {
     #[track_caller]
     #[inline]
     pub fn join(self) -> Result<T> {
-        self.claim.join()
+        match self.of {
+            Of::Thread(claim) => claim.join(),
+            Of::Task(claim) => {
+                claim.wait_for_end();
+                claim.result()
+            }
+        }
     }
 
     /// Whether the thread has ended, so that `join` would not wait.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.claim.is_finished()
+        match &self.of {
+            Of::Thread(claim) => claim.is_finished(),
+            Of::Task(claim) => claim.is_finished(),
+        }
     }
 
-    pub(super) fn claim(&self) -> &Claim<T> {
-        &self.claim
+    #[track_caller]
+    pub(super) fn wait_for_end(&self) {
+        match &self.of {
+            Of::Thread(claim) => claim.wait_for_end(),
+            Of::Task(claim) => claim.wait_for_end(),
+        }
+    }
+
+    pub(super) fn cancel_for(&self, cause: Cause) {
+        match &self.of {
+            Of::Thread(claim) => claim.cancel(cause),
+            Of::Task(claim) => claim.cancel(cause),
+        }
+    }
+
+    /// Asks it to come to an end until `deadline`.
+    pub(super) fn request_for(&self, cause: Cause, deadline: u64) {
+        match &self.of {
+            Of::Thread(claim) => claim.request(cause, deadline),
+            Of::Task(claim) => claim.request(cause, deadline),
+        }
     }
 
     /// The handle of the green thread itself: its name, its number, `unpark`.
     #[must_use]
     pub fn thread(&self) -> &Thread {
-        self.claim.thread()
+        match &self.of {
+            Of::Thread(claim) => claim.thread(),
+            Of::Task(claim) => claim.thread(),
+        }
     }
 }
+
+/// Awaiting a handle is [`join`](JoinHandle::join) for futures: it waits for the end, and gives the
+/// result. Dropping it detaches.
+///
+/// # Panics
+///
+/// When it is polled again after it was ready. Where the handle's runtime does not run.
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        match &self.of {
+            Of::Thread(claim) => claim.poll(context),
+            Of::Task(claim) => claim.poll(context),
+        }
+    }
+}
+
+// Nothing in it is pinned: the result is moved out, and the rest lies elsewhere.
+impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> Claim<T> {
     /// # Safety
@@ -129,6 +209,29 @@ impl<T> Claim<T> {
         // SAFETY: the thread has ended, and this claim, which stays on its OS thread, takes its
         // result.
         unsafe { take(self.record()) }
+    }
+
+    /// The result, when the thread has ended; until then its end wakes the waker.
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Result<T>> {
+        let record = self.record();
+        if record.state.get() == State::Done {
+            assert!(
+                !record.has_extra(extra::TAKEN),
+                "poll: this handle was ready before"
+            );
+            record.add_extra(extra::TAKEN);
+            return Poll::Ready(self.result());
+        }
+        assert!(
+            Core::of(record).is_some(),
+            "poll: the green thread's runtime does not run here"
+        );
+        if !record.with_awaiter(|known| known.is_some_and(|known| known.will_wake(context.waker())))
+        {
+            // What was there is dropped last: it may be anybody's.
+            drop(record.replace_awaiter(Some(context.waker().clone())));
+        }
+        Poll::Pending
     }
 
     #[track_caller]
@@ -203,68 +306,19 @@ impl<T> JoinHandle<T> {
     /// For `select`, which waits for the thread's end among other things.
     pub(crate) fn watch(&self) -> EndWatch<'_> {
         EndWatch {
-            record: self.claim.record(),
+            whose: match &self.of {
+                Of::Thread(claim) => Whose::Thread(claim.record()),
+                Of::Task(claim) => Whose::Task(claim.task()),
+            },
             node: Cell::new(None),
         }
     }
 
     /// The result of a thread that has ended; afterwards the handle has none.
     pub(crate) fn take_result(&self) -> Result<T> {
-        self.claim.result()
-    }
-}
-
-/// A place among those who are unparked when a green thread ends.
-pub(crate) struct EndWatch<'a> {
-    record: &'a Record,
-    node: Cell<Option<WaitNode>>,
-}
-
-impl EndWatch<'_> {
-    /// Whether the thread has ended, and its result was not taken.
-    pub(crate) fn is_over(&self) -> bool {
-        self.record.state.get() == State::Done && self.record.has_result.get()
-    }
-
-    /// Has the current green thread unparked at the end of this one.
-    ///
-    /// # Panics
-    ///
-    /// Outside the runtime, where there is nobody to wait for.
-    ///
-    /// # Safety
-    ///
-    /// The place stays where it is until `leave` was called, and stands nowhere yet.
-    pub(crate) unsafe fn stand(&self) {
-        if self.record.state.get() == State::Done {
-            return;
-        }
-        let Some(core) = Core::current().filter(|core| core.owns(self.record)) else {
-            panic!("select: the runtime of the green thread to join does not run here");
-        };
-        assert!(
-            !std::ptr::eq(self.record, core.running()),
-            "select: a green thread cannot join itself"
-        );
-        self.node.set(Some(WaitNode::new(core.running())));
-        // SAFETY: nobody replaces the node while it is linked.
-        if let Some(node) = unsafe { &*self.node.as_ptr() } {
-            // SAFETY: invariant 43: the node stays in place, as the caller says, until it is
-            // unlinked; the queue lies in a record that the handle keeps.
-            unsafe { self.record.joiners.push(node) };
-        }
-    }
-
-    pub(crate) fn leave(&self) {
-        drop(self.node.take());
-        // The end unparks one: the others by way of him.
-        if self.record.state.get() == State::Done
-            && let Some(core) = Core::current()
-        {
-            let next = self.record.joiners.pop();
-            if !next.is_null() {
-                core.unpark(next);
-            }
+        match &self.of {
+            Of::Thread(claim) => claim.result(),
+            Of::Task(claim) => claim.result(),
         }
     }
 }
@@ -290,7 +344,13 @@ impl<T> Drop for Claim<T> {
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JoinHandle")
-            .field("id", &self.claim.record().id.get())
+            .field(
+                "id",
+                &match &self.of {
+                    Of::Thread(claim) => claim.record().id.get(),
+                    Of::Task(claim) => claim.task().number,
+                },
+            )
             .finish_non_exhaustive()
     }
 }

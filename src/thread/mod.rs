@@ -4,6 +4,8 @@
 
 mod spawn;
 mod join;
+mod task;
+mod watch;
 mod cancel;
 mod local;
 mod scope;
@@ -21,7 +23,6 @@ pub use std::thread::*;
 
 pub use cancel::CancelOnDrop;
 pub use handle::{Thread, ThreadId, current};
-pub(crate) use join::EndWatch;
 pub use join::JoinHandle;
 #[doc(hidden)]
 pub use local::LocalNumber;
@@ -33,6 +34,7 @@ pub use scope::{
 pub use spawn::{Builder, spawn};
 pub use stacks::{on_os_stack, stack_high_water, trim_stacks};
 pub use switches::{assert_switches, no_switch};
+pub(crate) use watch::EndWatch;
 
 use crate::clock::{self, Instant};
 use crate::park::{Core, Limit, Mask, refuse_in_child};

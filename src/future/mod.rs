@@ -1,0 +1,15 @@
+//! Futures and green threads: [`block_on`] waits for any future in a green thread, [`spawn`] makes a
+//! task of one, which has no stack of its own, and handles are futures themselves.
+//!
+//! A task is polled by a *runner*, a green thread that takes woken tasks from the task queue, first in,
+//! first out. A poll may call what blocks: then the runner parks in the middle of it, another takes
+//! over, and the other tasks go on. Tasks stay on their OS thread, so nothing has to be `Send`; their
+//! wakers may be used by any OS thread, and after the task and its runtime have ended.
+
+mod block_on;
+mod spawn;
+mod yield_now;
+
+pub use block_on::block_on;
+pub use spawn::{Builder, spawn};
+pub use yield_now::{YieldNow, yield_now};

@@ -1,0 +1,350 @@
+//! Runners: the green threads that poll tasks. One is on duty and takes them from the queue; where a
+//! poll parks, it goes off duty, and another takes over.
+
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::ptr;
+use std::task::{Context, Poll, Waker};
+
+use super::task::{borrowed_waker, is_task_waker};
+use super::{Cancelled, Cause, Core, Limit, Mask, is_panic, report, signal};
+use crate::arch;
+use crate::scheduler::record::{extra, flag};
+use crate::scheduler::task::state;
+use crate::scheduler::{Locals, Reason, Record, Task};
+use crate::stack::Owner;
+
+/// Counts one operation of a future's. When the budget is used up it takes a turn of the reactor if one
+/// is due, and has the future come again: so one that is always ready lets others run.
+#[inline]
+#[allow(dead_code, reason = "futures of io, time and sync begin with it")]
+pub(crate) fn proceed(context: &Context<'_>) -> Poll<()> {
+    match Core::current() {
+        Some(core) if core.tick() => {
+            core.serve();
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+        _ => Poll::Ready(()),
+    }
+}
+
+impl Core {
+    /// Wakes `waker` from inside the scheduler, where no code of the user's may run: what is ours is
+    /// done at once, what is not is left to a runner.
+    pub(crate) fn wake(&self, waker: Waker) {
+        if is_task_waker(&waker) || signal::is_signal_waker(&waker) {
+            return waker.wake();
+        }
+        let mut wakers = self.wakers.take();
+        wakers.push(waker);
+        self.wakers.set(wakers);
+        self.call_runner();
+    }
+
+    fn has_wakers(&self) -> bool {
+        let wakers = self.wakers.take();
+        let has_some = !wakers.is_empty();
+        self.wakers.set(wakers);
+        has_some
+    }
+
+    /// There is something to do for a runner.
+    #[inline]
+    pub(super) fn call_runner(&self) {
+        let on_duty = self.on_duty.get();
+        match on_duty.is_null() {
+            // It does nothing to one that is not parked.
+            false => self.unpark(on_duty),
+            true => self.make_runner(),
+        }
+    }
+
+    /// Makes a runner, which is on duty from now on.
+    #[cold]
+    fn make_runner(&self) {
+        let stack = match self.pool().acquire(self.default_class()) {
+            Ok(stack) => stack,
+            Err(error) => {
+                // The next who has work for a runner tries again.
+                let _ = writeln!(
+                    io::stderr(),
+                    "greenlit: there is no stack for a green thread that polls futures: {error}"
+                );
+                return;
+            }
+        };
+        let record = self.record(None, Location::caller(), 1);
+        record.set(flag::RUNNER);
+        self.runners.set(self.runners.get() + 1);
+        let owner = Owner {
+            data: ptr::from_ref(record).cast(),
+            describe: super::core::describe,
+        };
+        // SAFETY: the record keeps its thread's place for as long as the thread has a stack.
+        unsafe { stack.set_owner(owner) };
+        let (base, limit) = (stack.base(), stack.limit());
+        let top = base.wrapping_sub(base.addr() % 16);
+        // SAFETY: the stack is owned by the record from here on, so it is not reused before the thread
+        // has ended; `root` never returns.
+        unsafe { arch::prepare(&record.context, top, limit, root, ptr::null_mut()) };
+        record.stack.set(Some(stack.into_raw()));
+        self.on_duty.set(record);
+        // SAFETY: invariant 42: the record lives and is in no ring.
+        unsafe { self.run_queue.push(record) };
+    }
+
+    /// The running thread, a runner, parks in the middle of a poll, or will not come back from it:
+    /// another takes over.
+    #[cold]
+    pub(super) fn leave_duty(&self, record: &Record) {
+        if ptr::eq(self.on_duty.get(), record) {
+            self.on_duty.set(ptr::null());
+            if self.tasks.queued() > 0 || self.has_wakers() {
+                self.make_runner();
+            }
+        }
+    }
+
+    /// The running thread, a runner, is given up in the middle of a poll, together with the task.
+    #[cold]
+    pub(super) fn give_up_poll(&self, record: &Record) {
+        // SAFETY: invariant 101: the task that a runner polls is counted.
+        if let Some(task) = unsafe { record.task().as_ref() } {
+            self.tasks.remove(task);
+        }
+        self.runners.set(self.runners.get() - 1);
+        self.leave_duty(record);
+    }
+
+    /// Whether the runners have nothing to come any more.
+    fn is_over_for_runners(&self) -> bool {
+        self.ending.get() && self.tasks.live() == 0 && self.tasks.queued() == 0
+    }
+
+    /// Polls tasks until there will be none, or another runner is on duty.
+    fn run_tasks(&self, record: &Record) {
+        let reason = Reason::new("waiting for a future to be woken");
+        loop {
+            // 1. What is queued by now, and no more, so that others get their turn.
+            for _ in 0..self.tasks.queued() {
+                // SAFETY: invariant 101: what was queued is counted.
+                let Some(task) = (unsafe { self.tasks.pop().as_ref() }) else {
+                    break;
+                };
+                self.serve_task(record, task);
+                if !self.stays_on_duty(record) {
+                    return;
+                }
+                self.spend();
+            }
+            // 2. Wakers that are not ours.
+            self.wake_others(record);
+            if !self.stays_on_duty(record) {
+                return;
+            }
+            // 3. The green threads that can run, or those that will.
+            if self.tasks.queued() > 0 || self.has_wakers() {
+                self.yield_plain();
+            } else if self.is_over_for_runners() {
+                return;
+            } else {
+                self.park(&reason, Limit::None, Mask::Yes, || {
+                    self.tasks.queued() > 0 || self.has_wakers() || self.is_over_for_runners()
+                });
+            }
+        }
+    }
+
+    /// Whether a runner goes on after it has run code of the user's: nobody has taken its place, and it
+    /// was not told to end together with what it polled.
+    fn stays_on_duty(&self, record: &Record) -> bool {
+        if self.on_duty.get().is_null() {
+            self.on_duty.set(record);
+        }
+        ptr::eq(self.on_duty.get(), record) && !record.has(flag::CANCELLED | flag::REQUESTED)
+    }
+
+    /// Does what is to be done for a task that was taken out of the queue.
+    fn serve_task(&self, record: &Record, task: &Task) {
+        if task.is(state::DONE) {
+            // SAFETY: it has ended and is not queued: the runtime's reference is given up, once.
+            unsafe { Task::release(task) };
+        } else if task.is(state::POLLING) {
+            task.set(state::AGAIN);
+        } else {
+            task.runner.set(record);
+            self.poll_task(record, task);
+        }
+    }
+
+    /// Polls a task that is not queued in the running thread, which is no runner, before anybody else
+    /// does.
+    pub(crate) fn poll_now(&self, task: &Task) {
+        self.poll_task(self.running(), task);
+    }
+
+    /// Polls a task, or drops its future if it is cancelled, and looks at what comes of it.
+    fn poll_task(&self, record: &Record, task: &Task) {
+        let outer = record.task();
+        task.set(state::POLLING);
+        record.set_task(task);
+        let others = take_locals(record);
+        lend_locals(record, task);
+
+        let mut done = false;
+        if !task.is(state::CANCELLED) {
+            let waker = borrowed_waker(task);
+            // SAFETY: it has not ended, so its future is there, and the flag says that nobody else polls.
+            done = unsafe { (task.vtable.poll)(task, &mut Context::from_waker(&waker)) };
+            self.is_no_forked_child();
+        }
+        if !done && task.is(state::CANCELLED) {
+            let cause = task.cause().unwrap_or(Cause::END_OF_RUN);
+            let payload = Box::new(Cancelled::aimed(task.number, cause));
+            // SAFETY: as above.
+            unsafe { (task.vtable.cancel)(task, payload) };
+            self.is_no_forked_child();
+            done = true;
+        }
+        if record.has(flag::UNWINDING) && record.has(flag::RUNNER) {
+            // It was caught, whatever it was.
+            self.unmark_unwinding(record);
+        }
+        if done {
+            self.end_locals(record);
+            record.remove_extra(extra::LOCALS);
+            self.finish_task(task);
+            self.is_no_forked_child();
+        } else if let Some(locals) = take_locals(record) {
+            task.with_extra(|extra| extra.locals = Some(locals));
+        }
+        if let Some(locals) = others {
+            record.locals.swap(&locals);
+            record.add_extra(extra::LOCALS);
+        }
+        record.set_task(outer);
+        task.runner.set(ptr::null());
+        task.clear(state::POLLING);
+        if task.is(state::DONE) {
+            if !task.is(state::QUEUED) {
+                // SAFETY: it has ended and is not queued: the runtime's reference is given up, once.
+                unsafe { Task::release(task) };
+            }
+        } else if task.is(state::AGAIN) {
+            task.clear(state::AGAIN);
+            self.schedule(task);
+        }
+    }
+
+    /// The task has ended, and its result is there.
+    fn finish_task(&self, task: &Task) {
+        task.set(state::DONE);
+        self.tasks.remove(task);
+        loop {
+            let joiner = task.joiners.pop();
+            if joiner.is_null() {
+                break;
+            }
+            self.unpark(joiner);
+        }
+        if let Some(waker) = task.replace_awaiter(None) {
+            wake_caught(waker);
+        }
+        if task.is(state::DETACHED) {
+            drop_unclaimed(task);
+        }
+    }
+
+    /// Wakes those that were left to the runner.
+    fn wake_others(&self, record: &Record) {
+        if !self.has_wakers() {
+            return;
+        }
+        // As in a poll: where a waker parks, another runner takes over.
+        record.set(flag::POLLING);
+        for waker in self.wakers.take() {
+            wake_caught(waker);
+            self.is_no_forked_child();
+        }
+        record.clear(flag::POLLING);
+        if record.has(flag::UNWINDING) {
+            self.unmark_unwinding(record);
+        }
+    }
+
+    /// A child that was forked in a poll has no runtime to go on with.
+    #[inline]
+    fn is_no_forked_child(&self) {
+        if Self::here().is_none() {
+            let _ = writeln!(
+                io::stderr(),
+                "greenlit: a forked child came to the end of a future's poll, and there is no runtime to go \
+                 on with; exec or exit in the child"
+            );
+            std::process::abort();
+        }
+    }
+}
+
+/// Takes out the values that a thread has under local keys, if it has any.
+#[inline]
+fn take_locals(record: &Record) -> Option<Locals> {
+    if !record.has_extra(extra::LOCALS) {
+        return None;
+    }
+    let locals = Locals::new();
+    locals.swap(&record.locals);
+    record.remove_extra(extra::LOCALS);
+    Some(locals)
+}
+
+/// Puts a task's own where the code that is polled finds them.
+#[inline]
+fn lend_locals(record: &Record, task: &Task) {
+    if task.has_extra()
+        && let Some(locals) = task.with_extra(|extra| extra.locals.take())
+    {
+        record.locals.swap(&locals);
+        record.add_extra(extra::LOCALS);
+    }
+}
+
+/// Wakes a waker of anybody's, which may panic.
+fn wake_caught(waker: Waker) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        report(&"a waker", "panicked", payload);
+    }
+}
+
+/// Drops the result of a task that has ended and that nobody joins. A panic is reported, once.
+pub(crate) fn drop_unclaimed(task: &Task) {
+    if !task.is(state::HAS_RESULT) {
+        return;
+    }
+    // SAFETY: it is there; this clears the flag.
+    if let Some(payload) = unsafe { (task.vtable.drop_result)(task) }
+        && is_panic(task.number, &*payload)
+    {
+        report(task, "panicked and nobody joined it", payload);
+    }
+}
+
+/// The first frame of a runner.
+///
+/// # Safety
+///
+/// It is entered by a switch from another thread of the current runtime.
+unsafe extern "C" fn root(dead: *mut (), _: *mut ()) -> ! {
+    let Some(core) = Core::current() else {
+        unreachable!("switches happen inside a run")
+    };
+    if !dead.is_null() {
+        core.bury(dead);
+    }
+    let record = core.running();
+    core.run_tasks(record);
+    core.runners.set(core.runners.get() - 1);
+    core.leave_duty(record);
+    core.exit(record)
+}
