@@ -1,13 +1,11 @@
 //! Futures as tasks, and threads that wait for futures.
 
-mod futures;
-
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::task::Poll;
 
-use futures::{Gate, Log};
+use crate::futures::{Gate, Log};
 use greenlit::cancel::Cancelled;
 use greenlit::{future, thread};
 

@@ -1,7 +1,5 @@
 //! How tasks end: by a cancel, a panic, the end of the run; and what is left of their wakers.
 
-mod futures;
-
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
@@ -10,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use futures::{Gate, Log};
+use crate::futures::{Gate, Log};
 use greenlit::cancel::Cancelled;
 use greenlit::{future, thread};
 
