@@ -7,9 +7,12 @@
 //! wakers may be used by any OS thread, and after the task and its runtime have ended.
 
 mod block_on;
+mod readiness;
 mod spawn;
 mod yield_now;
 
+pub use crate::io::Readiness;
 pub use block_on::block_on;
+pub use readiness::{readable, writable};
 pub use spawn::{Builder, spawn};
 pub use yield_now::{YieldNow, yield_now};

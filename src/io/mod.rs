@@ -4,6 +4,7 @@
 mod shared;
 mod source;
 mod ready;
+mod polled;
 mod peer;
 mod outside;
 mod pidfd;
@@ -13,11 +14,13 @@ mod pipe;
 mod stdio;
 mod split;
 mod watch;
+mod readiness;
 
 // What this module has itself shadows what the glob brings.
 pub use std::io::*;
 
 pub use pipe::{PipeReader, PipeWriter, pipe};
+pub use readiness::Readiness;
 pub use source::Source;
 pub use split::{ReadHalf, WriteHalf, copy_bidirectional, split};
 #[doc(hidden)]
@@ -31,5 +34,6 @@ pub(crate) use cached::{read_cached, read_cached_at};
 pub(crate) use end::End;
 pub(crate) use peer::{accept, receive_from};
 pub(crate) use pidfd::open_pidfd;
+pub(crate) use polled::polled_by_reference;
 pub(crate) use ready::{check_cancel, enter_call};
 pub(crate) use source::Kind;

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
+use super::polled::register;
 use super::{Kind, Source, outside};
 use crate::clock;
 use crate::park::{Core, Limit, Mask, Outcome, refuse_in_child};
@@ -61,7 +62,7 @@ impl<T: AsFd> Source<T> {
         }
         let entry = match entry.take() {
             Some(entry) => entry,
-            None => self.registrations.register(&core.reactor, fd)?,
+            None => register(&self.registrations, core, fd)?,
         };
         let wait = Wait {
             fd,
@@ -91,7 +92,7 @@ impl<T: AsFd> Source<T> {
 
     /// Forgets the readiness that a short count proved consumed.
     #[inline]
-    fn note_short<R>(
+    pub(super) fn note_short<R>(
         &self,
         entry: Option<&Entry>,
         direction: Direction,
@@ -162,7 +163,7 @@ impl<T: AsFd> Source<T> {
 
     /// A call said that it would block: forgets the readiness. An error where no event will ever
     /// come.
-    fn consume(&self, direction: Direction) -> io::Result<()> {
+    pub(super) fn consume(&self, direction: Direction) -> io::Result<()> {
         let Some(core) = Core::current() else {
             return Ok(());
         };
@@ -182,7 +183,7 @@ impl<T: AsFd> Source<T> {
         enter(core)?;
         let entry = match self.registrations.entry(&core.reactor) {
             Some(entry) => entry,
-            None => self.registrations.register(&core.reactor, fd)?,
+            None => register(&self.registrations, core, fd)?,
         };
         let wait = Wait {
             fd,
@@ -350,7 +351,9 @@ fn end_of_wait(outcome: Outcome) -> io::Error {
 }
 
 #[inline]
-fn retry_interrupted<R>(attempt: &mut (impl FnMut() -> io::Result<R> + ?Sized)) -> io::Result<R> {
+pub(super) fn retry_interrupted<R>(
+    attempt: &mut (impl FnMut() -> io::Result<R> + ?Sized),
+) -> io::Result<R> {
     loop {
         match attempt() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::outside;
+use super::polled::wake_released;
 use super::shared::{SharedRead, SharedWrite};
 use crate::park::Core;
 use crate::reactor::{self, Direction};
@@ -137,8 +138,12 @@ impl<T: AsFd> Source<T> {
     fn deregister(&mut self, closes: bool) {
         let Some(inner) = &self.inner else { return };
         let fd = inner.as_fd();
-        let here = Core::here().map(|core| &core.reactor);
-        self.registrations.deregister(fd, here, closes);
+        let here = Core::here();
+        let reactor = here.map(|core| &core.reactor);
+        self.registrations.deregister(fd, reactor, closes);
+        if let Some(core) = here {
+            wake_released(core);
+        }
     }
 
     /// Waits until a read would not block: there is something to read, or the end, or an error.

@@ -6,7 +6,8 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::{Source, outside};
+use super::polled::register;
+use super::{Readiness, Source, outside};
 use crate::park::{Core, Unparker, refuse_in_child};
 use crate::reactor::{self, Direction, Entry};
 use crate::scheduler::WaitNode;
@@ -83,6 +84,11 @@ impl<'a> ReadyArm<'a> {
         }
     }
 
+    /// The same as a future.
+    pub(crate) fn into_readiness(self) -> Readiness<'a> {
+        Readiness::new(self.registrations, self.fd, self.direction)
+    }
+
     /// Whether a call would not block; an error is an answer too.
     fn is_ready(&self) -> bool {
         if let (Some((_, entry)), Some(node)) = (self.place.get(), self.node()) {
@@ -134,7 +140,7 @@ impl<'a> ReadyArm<'a> {
         };
         let entry = match self.registrations.entry(&core.reactor) {
             Some(entry) => entry,
-            None => match self.registrations.register(&core.reactor, self.fd) {
+            None => match register(self.registrations, core, self.fd) {
                 Ok(entry) => entry,
                 Err(error) => return self.error.set(Some(error)),
             },

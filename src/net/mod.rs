@@ -34,6 +34,7 @@ mod socket;
 mod connect;
 mod accept;
 mod transfer;
+mod polled;
 mod datagram;
 mod tcp_listener;
 mod tcp_stream;

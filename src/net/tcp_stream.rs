@@ -3,11 +3,14 @@
 
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{fmt, io};
 
 use super::connect;
 use super::options;
+use super::polled::polled_stream;
 use super::socket::{Socket, socket_timeouts, socket_type};
 use super::transfer::byte_stream;
 use super::{ToSocketAddrs, addrs};
@@ -177,3 +180,4 @@ socket_type!(
 );
 socket_timeouts!(TcpStream);
 byte_stream!(TcpStream, "TcpStream::read", "TcpStream::write");
+polled_stream!(TcpStream);

@@ -10,12 +10,12 @@ use nix::sys::socket::{self, MsgFlags};
 use super::socket::{Socket, StdSocket};
 
 /// The most buffers the kernel takes in one call (`UIO_MAXIOV`).
-const MOST_BUFFERS: usize = 1024;
+pub(super) const MOST_BUFFERS: usize = 1024;
 
 /// The kernel moves this many bytes in one call if it can. It stops a page short of 2 GiB on its
 /// own account, and a count that falls short for that reason must not be taken for the sign that
 /// the socket is drained.
-const CERTAIN_BYTES: usize = 1 << 30;
+pub(super) const CERTAIN_BYTES: usize = 1 << 30;
 
 /// How each call that sends is made: without a wait, and without the signal `SIGPIPE`.
 pub(super) const SEND: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);

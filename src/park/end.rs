@@ -57,6 +57,7 @@ impl Core {
                 tell(main, "was unwound out of its run", &**payload);
             }
             self.stop_the_rest(main);
+            self.wake_waiters();
             Self::set_current(std::ptr::null());
             // SAFETY: the main thread is the only one left, and runs.
             unsafe { self.run_queue.remove(main) };

@@ -43,9 +43,7 @@ pub(crate) use region::{
     cancelled_thread, catches, go_on_unwinding, not_switched, not_unwound, shielded, watched,
     within,
 };
-pub(crate) use runner::drop_unclaimed;
-#[allow(unused_imports, reason = "futures of io, time and sync begin with it")]
-pub(crate) use runner::proceed;
+pub(crate) use runner::{drop_unclaimed, proceed};
 pub(crate) use signal::Wakeup;
 pub(crate) use task::TaskRef;
 pub(crate) use unclaimed::{is_panic, message, report, report_panic};

@@ -268,6 +268,16 @@ pub(super) fn is_task_waker(waker: &Waker) -> bool {
 }
 
 impl Core {
+    /// Whether `waker` is that of a task of this runtime which has ended: waking it does nothing.
+    pub(crate) fn is_spent(&self, waker: &Waker) -> bool {
+        if !is_task_waker(waker) {
+            return false;
+        }
+        // SAFETY: a waker of this table keeps its task, which is its data.
+        let task = unsafe { &*waker.data().cast::<Task>() };
+        task.serial == self.serial && task.is(state::DONE)
+    }
+
     /// Makes a task of `future`, and puts it at the end of the task queue. What comes back is the
     /// reference of its handle.
     ///

@@ -96,7 +96,8 @@ impl Core {
             },
             _ => at_most,
         };
-        let turn = match self.reactor.turn(timeout, |record| self.unpark(record)) {
+        let unpark = |record| self.unpark(record);
+        let turn = match self.reactor.turn(timeout, unpark, |waker| self.wake(waker)) {
             Ok(turn) => turn,
             Err(error) => {
                 let _ = writeln!(
@@ -145,6 +146,14 @@ impl Core {
                 Letter::Wake(task) => self.read_word(&task),
                 Letter::Parcel(parcel) => parcel.open(),
             }
+        }
+    }
+
+    /// Wakes who still waits for a source when the run ends, since no turn will: futures of other
+    /// executors, which may be polled elsewhere from now on.
+    pub(super) fn wake_waiters(&self) {
+        for waker in self.reactor.take_all_wakers() {
+            self.outside(|| waker.wake());
         }
     }
 

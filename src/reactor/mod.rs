@@ -5,6 +5,7 @@
 mod epoll;
 mod notifier;
 mod source;
+mod wakers;
 mod signal;
 
 #[cfg_attr(test, path = "sys_with_faults.rs")]
@@ -15,6 +16,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 
 use nix::sys::epoll::EpollFlags;
 
@@ -23,7 +25,8 @@ use epoll::Epoll;
 pub(crate) use epoll::Timeout;
 use notifier::Notifier;
 pub(crate) use signal::{SignalListener, check_signal, deliveries};
-pub(crate) use source::{Direction, Entry, Source};
+use source::Word;
+pub(crate) use source::{Direction, Entry, Place, Source};
 
 /// What epoll hands back for the notifier; no entry has this index.
 const NOTIFIER: u64 = u64::MAX;
@@ -52,10 +55,10 @@ pub(crate) struct Shared {
     forks: u32,
     epoll: Epoll,
     notifier: Notifier,
-    /// Entries whose source was dropped on another OS thread.
-    freed: Mutex<Vec<u32>>,
-    /// Whether `freed` holds any.
-    has_freed: AtomicBool,
+    /// What was dropped on other OS threads: sources, and futures that waited for one.
+    words: Mutex<Vec<Word>>,
+    /// Whether `words` holds any.
+    has_words: AtomicBool,
 }
 
 impl Shared {
@@ -69,12 +72,24 @@ impl Shared {
         self.forks == FORKS.load(Ordering::Relaxed)
     }
 
-    fn free_from_outside(&self, index: u32) {
-        self.freed
+    /// Leaves word for the reactor's OS thread, which reads it in a turn that is notified, or when it
+    /// needs an entry.
+    fn leave(&self, word: Word, notifies: bool) {
+        self.words
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(index);
-        self.has_freed.store(true, Ordering::Release);
+            .push(word);
+        self.has_words.store(true, Ordering::Release);
+        if notifies {
+            self.notify();
+        }
+    }
+
+    fn take_words(&self) -> Vec<Word> {
+        if !self.has_words.swap(false, Ordering::Acquire) {
+            return Vec::new();
+        }
+        std::mem::take(&mut *self.words.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -89,8 +104,12 @@ pub(crate) struct Reactor {
     entries: UnsafeCell<Vec<Box<Entry>>>,
     /// Indices of entries that belong to no source, the latest last.
     free: UnsafeCell<Vec<u32>>,
-    /// How many green threads are parked on readiness.
+    /// Wakers that waited for sources which have gone, until they are woken.
+    released: Cell<Vec<Waker>>,
+    /// How many green threads are parked on readiness, and how many wakers wait for it.
     pub(crate) waiting: Cell<usize>,
+    /// What the latest future that waits here has as its key.
+    keys: Cell<u64>,
 }
 
 /// What a turn found besides ready sources.
@@ -121,12 +140,14 @@ impl Reactor {
                 forks: FORKS.load(Ordering::Relaxed),
                 epoll,
                 notifier,
-                freed: Mutex::new(Vec::new()),
-                has_freed: AtomicBool::new(false),
+                words: Mutex::new(Vec::new()),
+                has_words: AtomicBool::new(false),
             }),
             entries: UnsafeCell::new(Vec::new()),
             free: UnsafeCell::new(Vec::new()),
+            released: Cell::new(Vec::new()),
             waiting: Cell::new(0),
+            keys: Cell::new(0),
         })
     }
 
@@ -134,9 +155,9 @@ impl Reactor {
         &self.shared
     }
 
-    /// Waits until a source is ready, the notifier was used or the time is up, and calls `wake`
-    /// with who waits the longest for each direction that became ready. A signal ends the wait
-    /// early.
+    /// Waits until a source is ready, the notifier was used or the time is up, and calls `unpark`
+    /// with who waits the longest for each direction that became ready, and `wake` with all wakers
+    /// that wait for it. Neither runs code of the user's. A signal ends the wait early.
     ///
     /// # Errors
     ///
@@ -144,7 +165,8 @@ impl Reactor {
     pub(crate) fn turn(
         &self,
         timeout: Timeout,
-        mut wake: impl FnMut(*const Record),
+        mut unpark: impl FnMut(*const Record),
+        mut wake: impl FnMut(Waker),
     ) -> io::Result<Turn> {
         let mut turn = Turn {
             events: 0,
@@ -163,12 +185,131 @@ impl Reactor {
             };
             entry.receive(flags);
             for direction in [Direction::Read, Direction::Write] {
-                if entry.is_ready(direction) && !entry.waiters(direction).is_empty() {
-                    wake(entry.waiters(direction).first());
+                if !entry.is_ready(direction) {
+                    continue;
+                }
+                if !entry.waiters(direction).is_empty() {
+                    unpark(entry.waiters(direction).first());
+                }
+                if entry.is_awaited(direction) {
+                    self.take_wakers(entry, direction, &mut wake);
                 }
             }
         })?;
+        if turn.notified {
+            self.read_words();
+            self.take_released().into_iter().for_each(wake);
+        }
         Ok(turn)
+    }
+
+    /// Gives each waker that waits for `direction` to `each`.
+    #[cold]
+    fn take_wakers(&self, entry: &Entry, direction: Direction, each: &mut impl FnMut(Waker)) {
+        entry.with_wakers(direction, |wakers| {
+            self.waiting.set(self.waiting.get() - wakers.len());
+            wakers.take(each);
+        });
+    }
+
+    /// Whether `waker` waits already, by a `poll_*` method.
+    pub(crate) fn awaits(&self, entry: &Entry, direction: Direction, waker: &Waker) -> bool {
+        entry.is_awaited(direction) && entry.with_wakers(direction, |wakers| wakers.contains(waker))
+    }
+
+    /// Has `waker`, which came by a `poll_*` method, woken when the source becomes ready. Returns
+    /// wakers that are of no use any more, such as `is_spent` says, for the caller to drop.
+    pub(crate) fn add_polled(
+        &self,
+        entry: &Entry,
+        direction: Direction,
+        waker: Waker,
+        is_spent: impl Fn(&Waker) -> bool,
+    ) -> Vec<Waker> {
+        entry.with_wakers(direction, |wakers| {
+            let before = wakers.len();
+            let left = wakers.push(waker, is_spent);
+            self.waiting.set(self.waiting.get() + wakers.len() - before);
+            left
+        })
+    }
+
+    /// A key for a future that is to wait here.
+    fn key(&self) -> u64 {
+        self.keys.set(self.keys.get() + 1);
+        self.keys.get()
+    }
+
+    /// Whether `waker` waits at this place of `entry` already.
+    pub(crate) fn awaits_at(&self, entry: &Entry, place: &Place, waker: &Waker) -> bool {
+        entry.is_awaited(place.direction)
+            && entry.with_wakers(place.direction, |wakers| {
+                wakers
+                    .get(place.key)
+                    .is_some_and(|waiting| waiting.will_wake(waker))
+            })
+    }
+
+    /// Has `waker`, at this place of `entry`, woken when the source becomes ready. Returns the one that
+    /// was there before, for the caller to drop.
+    pub(crate) fn add_at(&self, entry: &Entry, place: &Place, waker: Waker) -> Option<Waker> {
+        let former = entry.with_wakers(place.direction, |wakers| wakers.insert(place.key, waker));
+        if former.is_none() {
+            self.waiting.set(self.waiting.get() + 1);
+        }
+        former
+    }
+
+    /// Takes out the waker of a future that waits no more, for the caller to drop.
+    fn remove_waker(&self, place: &Place) -> Option<Waker> {
+        let entry = self.entry(place.token)?;
+        if !entry.is_awaited(place.direction) {
+            return None;
+        }
+        let waker = entry.with_wakers(place.direction, |wakers| wakers.remove(place.key))?;
+        self.waiting.set(self.waiting.get() - 1);
+        Some(waker)
+    }
+
+    /// Takes the wakers that waited for sources which have gone, for the caller to wake.
+    pub(crate) fn take_released(&self) -> Vec<Waker> {
+        self.released.take()
+    }
+
+    /// Takes all wakers: nobody will take a turn for them.
+    pub(crate) fn take_all_wakers(&self) -> Vec<Waker> {
+        self.read_words();
+        let mut all = self.take_released();
+        // SAFETY: invariant 45: what is called below does not come back here.
+        let entries = unsafe { &*self.entries.get() };
+        for entry in entries {
+            for direction in [Direction::Read, Direction::Write] {
+                if entry.is_awaited(direction) {
+                    self.take_wakers(entry, direction, &mut |waker| all.push(waker));
+                }
+            }
+        }
+        all
+    }
+
+    /// Does what other OS threads have left word of.
+    fn read_words(&self) {
+        for word in self.shared.take_words() {
+            match word {
+                Word::Free(index) => self.release(index),
+                Word::Forget(place) => {
+                    // It is dropped where wakers are: by whoever wakes it.
+                    let waker = self.remove_waker(&place);
+                    self.set_released(waker);
+                }
+            }
+        }
+    }
+
+    fn set_released(&self, wakers: impl IntoIterator<Item = Waker>) {
+        let mut released = self.released.take();
+        released.extend(wakers);
+        self.released.set(released);
     }
 
     /// The entry of a token, unless it has served another source since.
@@ -183,18 +324,7 @@ impl Reactor {
 
     /// A free entry for a new source, and its token.
     fn acquire(&self) -> (u64, &Entry) {
-        if self.shared.has_freed.swap(false, Ordering::Acquire) {
-            let freed = std::mem::take(
-                &mut *self
-                    .shared
-                    .freed
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner),
-            );
-            for index in freed {
-                self.release(index);
-            }
-        }
+        self.read_words();
         // SAFETY: invariant 45.
         let recycled = unsafe { (*self.free.get()).pop() };
         let index = recycled.unwrap_or_else(|| {
@@ -208,10 +338,18 @@ impl Reactor {
         (source::token(index, entry.generation()), entry)
     }
 
-    /// Takes an entry back from a source that has gone.
+    /// Takes an entry back from a source that has gone. Who waited for it is to be woken
+    /// ([`take_released`](Self::take_released)).
     fn release(&self, index: u32) {
         // SAFETY: as in `entry`.
         let entry: &Entry = unsafe { &(&(*self.entries.get()))[index as usize] };
+        for direction in [Direction::Read, Direction::Write] {
+            if entry.is_awaited(direction) {
+                let mut wakers = Vec::new();
+                self.take_wakers(entry, direction, &mut |waker| wakers.push(waker));
+                self.set_released(wakers);
+            }
+        }
         entry.retire();
         // A waiter that was leaked is still linked: such an entry serves nobody else.
         if entry.has_waiters() {

@@ -6,9 +6,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
 
 use nix::sys::epoll::EpollFlags;
 
+use super::wakers::Wakers;
 use super::{Reactor, Shared};
 use crate::scheduler::Links;
 
@@ -28,14 +30,20 @@ const WRITABLE: u8 = 2;
 const ALWAYS_TRY: u8 = 4;
 /// epoll refuses this file, or it never blocks.
 const ALWAYS_READY: u8 = 8;
+/// Wakers wait for a read, or for a write. So who finds neither need not look for them.
+const READ_AWAITED: u8 = 16;
+const WRITE_AWAITED: u8 = 32;
 
 /// What one reactor knows of one source.
 pub(crate) struct Entry {
+    /// What is ready, and for what wakers wait.
     readiness: Cell<u8>,
     /// Counts the sources that this entry has served: a stale event carries an earlier one.
     generation: Cell<u32>,
     readers: Links,
     writers: Links,
+    /// The wakers that wait for a read and for a write; `None` until the first has come.
+    wakers: Cell<Option<Box<[Wakers; 2]>>>,
 }
 
 /// An entry's index and generation in one word.
@@ -54,6 +62,7 @@ impl Entry {
             generation: Cell::new(0),
             readers: Links::new(),
             writers: Links::new(),
+            wakers: Cell::new(None),
         }
     }
 
@@ -70,6 +79,7 @@ impl Entry {
     }
 
     pub(super) fn always_ready(&self) {
+        // It is new: nobody waits.
         self.readiness
             .set(READABLE | WRITABLE | ALWAYS_READY | ALWAYS_TRY);
     }
@@ -105,6 +115,30 @@ impl Entry {
         }
     }
 
+    /// Whether wakers wait for `direction`.
+    #[inline]
+    pub(super) fn is_awaited(&self, direction: Direction) -> bool {
+        self.readiness.get() & awaited(direction) != 0
+    }
+
+    /// Shows the wakers that wait for `direction` to `f`, which runs no code of the user's.
+    pub(super) fn with_wakers<R>(
+        &self,
+        direction: Direction,
+        f: impl FnOnce(&mut Wakers) -> R,
+    ) -> R {
+        let mut wakers = self.wakers.take().unwrap_or_default();
+        let side = &mut wakers[direction as usize];
+        let result = f(side);
+        let others = self.readiness.get() & !awaited(direction);
+        self.readiness.set(match side.is_empty() {
+            true => others,
+            false => others | awaited(direction),
+        });
+        self.wakers.set(Some(wakers));
+        result
+    }
+
     #[inline]
     pub(crate) fn is_ready(&self, direction: Direction) -> bool {
         self.readiness.get() & bit(direction) != 0
@@ -132,11 +166,44 @@ impl Entry {
 }
 
 #[inline]
+fn awaited(direction: Direction) -> u8 {
+    match direction {
+        Direction::Read => READ_AWAITED,
+        Direction::Write => WRITE_AWAITED,
+    }
+}
+
+#[inline]
 fn bit(direction: Direction) -> u8 {
     match direction {
         Direction::Read => READABLE,
         Direction::Write => WRITABLE,
     }
+}
+
+/// Where a future's waker is: at which reactor and entry, and under which key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(super) reactor: u64,
+    pub(super) token: u64,
+    pub(super) direction: Direction,
+    pub(super) key: u64,
+}
+
+impl Place {
+    /// Whether it is one of `reactor`'s.
+    pub(crate) fn is_at(&self, reactor: &Reactor) -> bool {
+        self.reactor == reactor.shared.id
+    }
+}
+
+/// What other OS threads leave with a reactor.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Word {
+    /// The source of the entry with this index has gone.
+    Free(u32),
+    /// A future was dropped that waits here.
+    Forget(Place),
 }
 
 /// One runtime's registration of a source.
@@ -163,6 +230,9 @@ pub(crate) struct Source {
     /// Whether the open file description may outlive the fd, so that closing it does not deregister
     /// (rule 15).
     shared: AtomicBool,
+    /// Whether a future has ever waited for it: an entry that is freed by another OS thread may have
+    /// wakers then.
+    awaited: AtomicBool,
 }
 
 impl Source {
@@ -173,6 +243,7 @@ impl Source {
             home_token: AtomicU64::new(0),
             registrations: Mutex::new(Vec::new()),
             shared: AtomicBool::new(shared),
+            awaited: AtomicBool::new(false),
         }
     }
 
@@ -256,8 +327,51 @@ impl Source {
         Ok(reactor.entry(token).expect("the entry was made above"))
     }
 
-    /// Drops all registrations; the caller closes the fd or hands it on. `here` is the reactor of
-    /// the calling OS thread, if it has one; `closes` says that the fd is closed next.
+    /// A future waits for it from now on, or did.
+    pub(crate) fn set_awaited(&self) {
+        self.awaited.store(true, Ordering::Release);
+    }
+
+    /// Takes the waker with this key out of the entry that a runtime has for this source. `None` where
+    /// it is not there any more, or another OS thread's runtime does so.
+    pub(crate) fn forget(&self, place: &Place, here: Option<&Reactor>) -> Option<Waker> {
+        if let Some(here) = here
+            && here.shared.id == place.reactor
+        {
+            return here.remove_waker(place);
+        }
+        let registrations = self.lock();
+        let registration = registrations
+            .iter()
+            .find(|known| known.id == place.reactor && known.token == place.token)?;
+        if let Some(reactor) = registration.reactor.upgrade() {
+            reactor.leave(Word::Forget(*place), true);
+        }
+        None
+    }
+
+    /// A place for the waker of one more future at the entry that `reactor` has for this source.
+    pub(crate) fn place(&self, reactor: &Reactor, direction: Direction) -> Option<Place> {
+        let home = self.home.load(Ordering::Relaxed);
+        let token = match home == reactor.shared.id {
+            true => self.home_token.load(Ordering::Relaxed),
+            false => {
+                let registrations = self.lock();
+                let mut known = registrations.iter();
+                known.find(|known| known.id == reactor.shared.id)?.token
+            }
+        };
+        Some(Place {
+            reactor: reactor.shared.id,
+            token,
+            direction,
+            key: reactor.key(),
+        })
+    }
+
+    /// Drops all registrations; the caller closes the fd or hands it on, and wakes who waited for it
+    /// ([`Reactor::take_released`]). `here` is the reactor of the calling OS thread, if it has one;
+    /// `closes` says that the fd is closed next.
     pub(crate) fn deregister(&mut self, fd: BorrowedFd<'_>, here: Option<&Reactor>, closes: bool) {
         *self.home.get_mut() = 0;
         let registrations = self
@@ -286,7 +400,7 @@ impl Source {
             let (index, _) = split(registration.token);
             match here {
                 Some(here) if here.shared.id == registration.id => here.release(index),
-                _ => reactor.free_from_outside(index),
+                _ => reactor.leave(Word::Free(index), *self.awaited.get_mut()),
             }
         }
     }

@@ -5,13 +5,16 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{SocketAddr, UnixStream as StdStream};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{fmt, io};
 
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
 
+use super::super::polled::polled_stream;
 use super::super::socket::{Socket, socket_timeouts, socket_type};
 use super::super::transfer::byte_stream;
 use super::address;
@@ -57,6 +60,7 @@ pub struct UnixStream {
 socket_type!(UnixStream, StdStream, |_| Kind::NonBlocking);
 socket_timeouts!(UnixStream);
 byte_stream!(UnixStream, "UnixStream::read", "UnixStream::write");
+polled_stream!(UnixStream);
 
 impl UnixStream {
     /// Connects to the socket that is bound to `path`, parking while its queue of connections is
