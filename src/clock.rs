@@ -159,6 +159,12 @@ impl Instant {
         }
     }
 
+    /// As `from_nanos`, with the last instant that can be counted for what never comes.
+    pub(crate) fn from_nanos_or_last(nanos: u64) -> Self {
+        // std's instants reach much further.
+        Self(epoch() + Duration::from_nanos(nanos))
+    }
+
     /// Nanoseconds since the process's epoch.
     #[inline]
     pub(crate) fn nanos(self) -> u64 {

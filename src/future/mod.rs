@@ -10,9 +10,15 @@ mod block_on;
 mod readiness;
 mod spawn;
 mod yield_now;
+mod sleep;
+mod outside;
+mod timeout;
+mod ticks;
 
 pub use crate::io::Readiness;
 pub use block_on::block_on;
 pub use readiness::{readable, writable};
+pub use sleep::{Sleep, sleep, sleep_until};
 pub use spawn::{Builder, spawn};
+pub use timeout::{Timeout, timeout, timeout_at};
 pub use yield_now::{YieldNow, yield_now};

@@ -9,7 +9,7 @@ use super::core::{FIRST_QUOTA, QUOTA, traced};
 use super::mailbox::Letter;
 use crate::clock;
 use crate::reactor::Timeout;
-use crate::scheduler::Record;
+use crate::scheduler::{Fired, Record};
 
 /// A turn is due so long after the last, in nanoseconds, even while threads can run.
 const TURN_INTERVAL: u64 = 100_000;
@@ -116,9 +116,12 @@ impl Core {
             if timeout != Timeout::Zero {
                 now = clock::now();
             }
-            while let Some(record) = self.timers.pop_due(now) {
+            while let Some(timer) = self.timers.pop_due(now) {
                 fired += 1;
-                self.unpark(record);
+                match timer {
+                    Fired::Thread(record) => self.unpark(record),
+                    Fired::Future(waker) => self.wake(waker),
+                }
             }
         }
         if at_most == Timeout::Zero {

@@ -23,5 +23,5 @@ pub(crate) use region::Region;
 pub(crate) use run_queue::RunQueue;
 pub(crate) use tally::{Kept, Policy, Tally};
 pub(crate) use task::{Task, Tasks};
-pub(crate) use timers::{TimerNode, Timers};
+pub(crate) use timers::{Fired, TimerNode, Timers};
 pub(crate) use wait_queue::{Links, WaitNode};

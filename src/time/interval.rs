@@ -146,8 +146,13 @@ impl Interval {
     /// });
     /// ```
     pub fn tick(&mut self) -> Instant {
+        sleep_until(self.due);
+        self.take()
+    }
+
+    /// Takes the tick that has come, and reckons the next.
+    pub(crate) fn take(&mut self) -> Instant {
         let due = self.due;
-        sleep_until(due);
         self.due = self.missed.next_due(due, self.period);
         due
     }

@@ -87,9 +87,16 @@ pub fn timeout_at<R>(deadline: Instant, f: impl FnOnce() -> R) -> Result<R, Elap
     cancel::before(deadline.nanos(), clock::now(), f).map_err(|_| Elapsed(()))
 }
 
-/// The deadline of a [`timeout`] has passed, and ended what ran in it.
+/// The deadline of a [`timeout`], or of one for [futures](crate::future::timeout), has passed, and
+/// ended what ran in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed(());
+
+impl Elapsed {
+    pub(crate) fn new() -> Self {
+        Self(())
+    }
+}
 
 impl fmt::Display for Elapsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

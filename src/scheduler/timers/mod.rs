@@ -1,18 +1,18 @@
-//! Timers ordered by (deadline, sequence). It reads no clock: what is set by a length of time is
-//! stamped at the next `stamp`, so a timed wait that ends before costs two list operations.
+//! Timers ordered by (deadline, sequence): those of green threads, in the frames that wait, and those
+//! of futures, in slots. It reads no clock: what is set by a length of time is stamped at the next
+//! `stamp`, so a timed wait that ends before costs two list operations.
+
+mod heap;
+mod slots;
 
 use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomPinned;
 use std::ptr;
+use std::task::Waker;
 
+use self::heap::{Entry, push, remove};
+use self::slots::{Slot, Slots};
 use super::Record;
-
-/// Children of a heap node: four keys share a cache line or two, and the heap is half as deep as
-/// with two.
-const ARITY: usize = 4;
-
-/// The heap gives memory back when it is a quarter full, but keeps this much.
-const KEPT_CAPACITY: usize = 1024;
 
 /// `place` of a timer that is not set.
 const IDLE: usize = usize::MAX;
@@ -21,7 +21,11 @@ const UNSTAMPED: usize = usize::MAX - 1;
 /// `place` of a timer whose deadline has passed.
 const FIRED: usize = usize::MAX - 2;
 
+/// The lowest bit of a sequence number: it is the timer of a future.
+const OF_FUTURE: u64 = 1;
+
 /// One green thread's timer. It lies on the stack of the thread that waits.
+#[repr(C)]
 pub(crate) struct TimerNode {
     /// Its index in the heap, or one of the three constants above.
     place: Cell<usize>,
@@ -35,19 +39,11 @@ pub(crate) struct TimerNode {
     _pinned: PhantomPinned,
 }
 
-/// A heap entry: the key lies beside its siblings', apart from the nodes.
-#[derive(Clone, Copy)]
-struct Entry {
-    deadline: u64,
-    sequence: u64,
-    node: *const TimerNode,
-}
-
-impl Entry {
-    #[inline]
-    fn before(&self, other: &Self) -> bool {
-        (self.deadline, self.sequence) < (other.deadline, other.sequence)
-    }
+/// Whose timer has fired.
+#[derive(Debug)]
+pub(crate) enum Fired {
+    Thread(*const Record),
+    Future(Waker),
 }
 
 /// All timers of a runtime.
@@ -56,6 +52,7 @@ pub(crate) struct Timers {
     first_unstamped: Cell<*const TimerNode>,
     last_unstamped: Cell<*const TimerNode>,
     sequence: Cell<u64>,
+    slots: Slots,
 }
 
 impl TimerNode {
@@ -85,6 +82,7 @@ impl Timers {
             first_unstamped: Cell::new(ptr::null()),
             last_unstamped: Cell::new(ptr::null()),
             sequence: Cell::new(0),
+            slots: Slots::new(),
         }
     }
 
@@ -102,8 +100,14 @@ impl Timers {
 
     fn next_sequence(&self) -> u64 {
         let sequence = self.sequence.get();
-        self.sequence.set(sequence + 1);
+        self.sequence.set(sequence + 1 + OF_FUTURE);
         sequence
+    }
+
+    fn push(&self, entry: Entry) {
+        // SAFETY: invariant 44.
+        let heap = unsafe { &mut *self.heap.get() };
+        push(heap, entry);
     }
 
     /// Sets `node` to a point in time.
@@ -113,16 +117,11 @@ impl Timers {
     /// `node` is not set, stays where it is until it has fired or is cancelled, and its record
     /// lives until then.
     pub(crate) unsafe fn set_at(&self, node: &TimerNode, deadline: u64) {
-        let entry = Entry {
+        self.push(Entry {
             deadline,
             sequence: self.next_sequence(),
-            node,
-        };
-        // SAFETY: invariant 44.
-        let heap = unsafe { &mut *self.heap.get() };
-        heap.push(entry);
-        let last = heap.len() - 1;
-        sift_up(heap, last);
+            place: ptr::from_ref(node).cast(),
+        });
     }
 
     /// Sets `node` to `length` nanoseconds after the next stamp.
@@ -184,13 +183,12 @@ impl Timers {
             // SAFETY: invariant 44: a timer that is set lives.
             let timer = unsafe { &*node };
             let deadline = now.saturating_add(timer.length.get());
-            heap.push(Entry {
+            let entry = Entry {
                 deadline,
                 sequence: timer.sequence.get(),
-                node,
-            });
-            let last = heap.len() - 1;
-            sift_up(heap, last);
+                place: node.cast(),
+            };
+            push(heap, entry);
             node = timer.next.get();
         }
     }
@@ -204,77 +202,118 @@ impl Timers {
 
     /// Takes out the first timer whose deadline is not after `now`, and says whose it was.
     #[inline]
-    pub(crate) fn pop_due(&self, now: u64) -> Option<*const Record> {
+    pub(crate) fn pop_due(&self, now: u64) -> Option<Fired> {
         // SAFETY: invariant 44.
         let heap = unsafe { &mut *self.heap.get() };
         let first = *heap.first().filter(|entry| entry.deadline <= now)?;
         remove(heap, 0);
+        if first.sequence & OF_FUTURE != 0 {
+            return Some(Fired::Future(fire_slot(first.place.cast())));
+        }
         // SAFETY: invariant 44: a timer that is set lives.
-        let node = unsafe { &*first.node };
+        let node = unsafe { &*first.place.cast::<TimerNode>() };
         node.place.set(FIRED);
-        Some(node.record)
+        Some(Fired::Thread(node.record))
     }
 }
 
-/// Puts `entry` at `index` and tells its node.
+/// The timers of futures. A slot is named by its number, which its owner alone has.
+impl Timers {
+    /// Sets the timer of a future: `waker` is what it fires with. Returns the number of its slot, to
+    /// be given to `free` at last, whether it has fired or not.
+    pub(crate) fn set_future(&self, deadline: u64, waker: Waker) -> u32 {
+        let number = self.slots.acquire();
+        let slot = self.slots.get(number);
+        slot.waker.set(Some(waker));
+        self.push_slot(slot, deadline);
+        number
+    }
+
+    fn push_slot(&self, slot: &Slot, deadline: u64) {
+        self.push(Entry {
+            deadline,
+            sequence: self.next_sequence() | OF_FUTURE,
+            place: ptr::from_ref(slot).cast(),
+        });
+    }
+
+    /// Whether the timer has fired.
+    #[inline]
+    pub(crate) fn future_has_fired(&self, number: u32) -> bool {
+        self.slots.get(number).place.get() == FIRED
+    }
+
+    /// Whether the timer, which is set, fires with what wakes the same as `waker`.
+    #[inline]
+    pub(crate) fn future_wakes(&self, number: u32, waker: &Waker) -> bool {
+        let slot = self.slots.get(number);
+        let own = slot.waker.take();
+        let same = own.as_ref().is_some_and(|own| own.will_wake(waker));
+        slot.waker.set(own);
+        same
+    }
+
+    /// Has a timer that is set fire with `waker`; returns what it had. The caller drops that when it
+    /// holds nothing of the runtime.
+    #[must_use = "what a foreign waker does when it is dropped is not for here"]
+    pub(crate) fn replace_waker(&self, number: u32, waker: Waker) -> Option<Waker> {
+        self.slots.get(number).waker.replace(Some(waker))
+    }
+
+    /// Moves a timer to another deadline, as if it had been set anew; false where it has fired.
+    pub(crate) fn move_future(&self, number: u32, deadline: u64) -> bool {
+        let slot = self.slots.get(number);
+        if slot.place.get() == FIRED {
+            return false;
+        }
+        self.take_out(slot);
+        self.push_slot(slot, deadline);
+        true
+    }
+
+    /// Unsets a timer if it has not fired, and gives up its slot. The caller drops what is returned
+    /// when it holds nothing of the runtime.
+    #[must_use = "what a foreign waker does when it is dropped is not for here"]
+    pub(crate) fn free(&self, number: u32) -> Option<Waker> {
+        let slot = self.slots.get(number);
+        if slot.place.get() != FIRED {
+            self.take_out(slot);
+        }
+        let waker = slot.waker.take();
+        self.slots.release(number);
+        waker
+    }
+
+    fn take_out(&self, slot: &Slot) {
+        // SAFETY: invariant 44.
+        let heap = unsafe { &mut *self.heap.get() };
+        remove(heap, slot.place.get());
+    }
+}
+
+/// What a future's timer fires with, which has just left the heap.
 #[inline]
-fn place(heap: &mut [Entry], index: usize, entry: Entry) {
-    heap[index] = entry;
-    // SAFETY: invariant 44: a timer that is set lives.
-    unsafe { (*entry.node).place.set(index) };
-}
-
-fn sift_up(heap: &mut [Entry], mut index: usize) {
-    let entry = heap[index];
-    while index > 0 {
-        let parent = (index - 1) / ARITY;
-        if !entry.before(&heap[parent]) {
-            break;
-        }
-        let above = heap[parent];
-        place(heap, index, above);
-        index = parent;
-    }
-    place(heap, index, entry);
-}
-
-fn sift_down(heap: &mut [Entry], mut index: usize) {
-    let entry = heap[index];
-    loop {
-        let first = index * ARITY + 1;
-        let children = first..(first + ARITY).min(heap.len());
-        let Some(least) = children.reduce(|a, b| if heap[b].before(&heap[a]) { b } else { a })
-        else {
-            break;
-        };
-        if !heap[least].before(&entry) {
-            break;
-        }
-        let below = heap[least];
-        place(heap, index, below);
-        index = least;
-    }
-    place(heap, index, entry);
-}
-
-fn remove(heap: &mut Vec<Entry>, index: usize) {
-    let last = heap.pop().expect("a timer that is set is in the heap");
-    if index < heap.len() {
-        let removed = std::mem::replace(&mut heap[index], last);
-        if last.before(&removed) {
-            sift_up(heap, index);
-        } else {
-            sift_down(heap, index);
-        }
-    }
-    if heap.capacity() > KEPT_CAPACITY && heap.len() < heap.capacity() / 4 {
-        heap.shrink_to((heap.capacity() / 2).max(KEPT_CAPACITY));
-    }
+fn fire_slot(slot: *const Slot) -> Waker {
+    // SAFETY: invariant 116: the slot of a timer that is set is used, and so its chunk lives.
+    let slot = unsafe { &*slot };
+    slot.place.set(FIRED);
+    slot.waker.take().expect("a timer that is set has a waker")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::{RawWaker, RawWakerVTable};
+
     use super::*;
+
+    /// Stands for a future, and does nothing.
+    fn waker(number: usize) -> Waker {
+        static VTABLE: RawWakerVTable =
+            RawWakerVTable::new(|data| RawWaker::new(data, &VTABLE), |_| (), |_| (), |_| ());
+        let data = ptr::without_provenance(number * 64);
+        // SAFETY: the data are never followed.
+        unsafe { Waker::from_raw(RawWaker::new(data, &VTABLE)) }
+    }
 
     /// A record's address stands for the thread; it is never followed.
     fn thread(number: usize) -> *const Record {
@@ -283,7 +322,10 @@ mod tests {
 
     fn fire_all(timers: &Timers, now: u64) -> Vec<usize> {
         std::iter::from_fn(|| timers.pop_due(now))
-            .map(|record| record.addr() / 64)
+            .map(|fired| match fired {
+                Fired::Thread(record) => record.addr() / 64,
+                Fired::Future(waker) => waker.data().addr() / 64,
+            })
             .collect()
     }
 
@@ -345,6 +387,66 @@ mod tests {
         }
         assert!(timers.is_empty());
         // SAFETY: no other borrow lives.
-        assert!(unsafe { (*timers.heap.get()).capacity() } <= 2 * KEPT_CAPACITY);
+        assert!(unsafe { (*timers.heap.get()).capacity() } <= 2 * heap::KEPT_CAPACITY);
+    }
+
+    /// Behaviour 9.
+    #[test]
+    fn futures_and_threads_fire_in_one_order() {
+        let timers = Timers::new();
+        let deadlines = [30_u64, 10, 20, 10, 30, 10, 20];
+        let nodes: Vec<_> = (0..deadlines.len())
+            .map(|n| TimerNode::new(thread(n)))
+            .collect();
+        let mut slots = Vec::new();
+        for (n, (node, deadline)) in nodes.iter().zip(deadlines).enumerate() {
+            if n % 2 == 0 {
+                // SAFETY: the vector is not touched until all have fired.
+                unsafe { timers.set_at(node, deadline) };
+            } else {
+                slots.push(timers.set_future(deadline, waker(n)));
+            }
+        }
+        assert_eq!(fire_all(&timers, 20), [1, 3, 5, 2, 6]);
+        assert_eq!(fire_all(&timers, 30), [0, 4]);
+        for slot in slots {
+            assert!(timers.future_has_fired(slot));
+            assert!(!timers.move_future(slot, 40));
+            assert!(timers.free(slot).is_none());
+        }
+        assert!(timers.is_empty());
+    }
+
+    #[test]
+    fn a_futures_timer_moves_and_changes_its_waker() {
+        let timers = Timers::new();
+        let slots: Vec<_> = (0..3).map(|n| timers.set_future(10, waker(n))).collect();
+        assert!(timers.move_future(slots[0], 10));
+        assert!(timers.move_future(slots[1], 5));
+        assert!(timers.future_wakes(slots[2], &waker(2)));
+        assert!(!timers.future_wakes(slots[2], &waker(7)));
+        let old = timers.replace_waker(slots[2], waker(7));
+        assert!(old.is_some_and(|old| old.will_wake(&waker(2))));
+        assert_eq!(fire_all(&timers, 5), [1]);
+        // What has been moved was set last.
+        assert_eq!(fire_all(&timers, 10), [7, 0]);
+    }
+
+    /// Behaviour 11.
+    #[test]
+    fn cancelled_timers_of_futures_leave_nothing_behind() {
+        let timers = Timers::new();
+        let mut slots: Vec<_> = (0..100_000_u64)
+            .map(|n| timers.set_future(n.wrapping_mul(0x9E37_79B9_7F4A_7C15), waker(1)))
+            .collect();
+        // In another order than that of the heap, and of the chunks.
+        slots.sort_unstable_by_key(|slot| slot.wrapping_mul(0x9E37_79B9));
+        for slot in slots {
+            assert!(timers.free(slot).is_some());
+        }
+        assert!(timers.is_empty());
+        assert_eq!(slots::tests::chunks(&timers.slots), 1);
+        // SAFETY: no other borrow lives.
+        assert!(unsafe { (*timers.heap.get()).capacity() } <= 2 * heap::KEPT_CAPACITY);
     }
 }
