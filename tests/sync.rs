@@ -15,6 +15,7 @@ mod sync_mpsc;
 mod sync_mutex;
 mod sync_once;
 mod sync_oneshot;
+mod sync_queue;
 mod sync_rwlock;
 mod sync_select;
 mod sync_select_across;

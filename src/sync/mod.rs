@@ -23,6 +23,7 @@ mod channel;
 pub mod mpsc;
 pub mod mpmc;
 pub mod oneshot;
+pub mod queue;
 pub mod broadcast;
 pub mod watch;
 pub mod select;

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use greenlit::sync::queue::Queue;
 use greenlit::sync::{
     Condvar, Event, Mutex, MutexGuard, RwLock, RwLockWriteGuard, Semaphore, WaitGroup,
 };
@@ -226,6 +227,90 @@ impl Awaited for Notified {
     }
 }
 
+/// An item of a queue.
+pub(crate) struct Item(Queue<()>);
+
+impl Awaited for Item {
+    fn new() -> Self {
+        Self(Queue::new())
+    }
+    fn take(&self, within: Within, then: impl FnOnce()) -> bool {
+        let item = match within {
+            Forever => self.0.get().ok(),
+            Timeout(timeout) => self.0.get_timeout(timeout).ok(),
+            Deadline(deadline) => self.0.get_deadline(deadline).ok(),
+        };
+        item.map(|()| {
+            then();
+            self.grant();
+        })
+        .is_some()
+    }
+    fn grant(&self) {
+        self.0.try_put(()).unwrap();
+    }
+    fn is_there(&self) -> bool {
+        self.0.try_get().is_ok() && self.0.is_empty()
+    }
+}
+
+/// Room in a queue with a bound.
+pub(crate) struct Room(Queue<()>);
+
+impl Awaited for Room {
+    fn new() -> Self {
+        let queue = Queue::new().with_bound(1);
+        queue.put(()).unwrap();
+        Self(queue)
+    }
+    fn take(&self, within: Within, then: impl FnOnce()) -> bool {
+        let put = match within {
+            Forever => self.0.put(()).is_ok(),
+            Timeout(timeout) => self.0.put_timeout((), timeout).is_ok(),
+            Deadline(deadline) => self.0.put_deadline((), deadline).is_ok(),
+        };
+        if put {
+            then();
+            self.grant();
+        }
+        put
+    }
+    fn grant(&self) {
+        self.0.try_get().unwrap();
+    }
+    fn is_there(&self) -> bool {
+        self.0.try_put(()).is_ok()
+    }
+}
+
+/// The end of all work of a queue.
+pub(crate) struct Joined(Queue<()>);
+
+impl Awaited for Joined {
+    fn new() -> Self {
+        let queue = Queue::new();
+        queue.put(()).unwrap();
+        Self(queue)
+    }
+    fn take(&self, within: Within, then: impl FnOnce()) -> bool {
+        let came = match within {
+            Forever => {
+                self.0.join();
+                true
+            }
+            Timeout(timeout) => self.0.join_timeout(timeout),
+            Deadline(deadline) => self.0.join_deadline(deadline),
+        };
+        came.then(then).is_some()
+    }
+    fn grant(&self) {
+        self.0.task_done();
+    }
+    fn is_there(&self) -> bool {
+        self.0.unfinished() == 0
+    }
+}
+
 /// What is waited for, and a log of who got it.
 pub(crate) struct Stage<A> {
     pub(crate) awaited: A,
@@ -266,7 +351,10 @@ macro_rules! for_each_type {
             semaphore: greenlit::sync::Semaphore,
             event: greenlit::sync::Event,
             wait_group: greenlit::sync::WaitGroup,
-            condvar: crate::awaited::Notified;
+            condvar: crate::awaited::Notified,
+            queue_get: crate::awaited::Item,
+            queue_put: crate::awaited::Room,
+            queue_join: crate::awaited::Joined;
             $facts
         );
     };
