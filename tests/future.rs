@@ -265,3 +265,58 @@ fn runners_are_not_counted_as_threads() {
         drop(parked);
     });
 }
+
+#[test]
+fn a_coroutine_is_a_task_s_body_and_unwinds_when_it_is_cancelled() {
+    struct Guard(Log);
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            self.0.add("unwound");
+        }
+    }
+    let log = Log::default();
+    greenlit::run(|| {
+        let task = future::spawn(greenlit::coroutine::Coroutine::new({
+            let log = log.clone();
+            move |co, ()| {
+                let _guard = Guard(log.clone());
+                loop {
+                    log.add("body");
+                    co.suspend(());
+                }
+            }
+        }));
+        thread::yield_now();
+        let other = future::spawn({
+            let log = log.clone();
+            async move { log.add("other") }
+        });
+        other.join().unwrap();
+        task.cancel("enough");
+        let result: Result<(), _> = task.join();
+        assert!(result.unwrap_err().is::<Cancelled>());
+    });
+    let log = log.all();
+    assert_eq!(log.last(), Some(&"unwound"));
+    assert!(log.iter().filter(|what| **what == "body").count() >= 2);
+}
+
+#[test]
+fn a_coroutine_that_blocks_in_a_task_keeps_no_other_waiting() {
+    greenlit::run(|| {
+        let (sender, receiver) = greenlit::sync::mpsc::channel();
+        let task = future::spawn(greenlit::coroutine::Coroutine::new(move |co, ()| {
+            co.suspend(());
+            let got: i32 = receiver.recv().unwrap();
+            co.suspend(());
+            got
+        }));
+        let sends = future::spawn(async move {
+            future::yield_now().await;
+            future::yield_now().await;
+            sender.send(6).unwrap();
+        });
+        assert_eq!(task.join().unwrap(), 6);
+        sends.join().unwrap();
+    });
+}

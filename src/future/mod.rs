@@ -8,6 +8,7 @@
 
 mod block_on;
 mod readiness;
+mod coroutine;
 mod spawn;
 mod yield_now;
 mod sleep;
@@ -19,6 +20,7 @@ pub use crate::io::Readiness;
 pub use block_on::block_on;
 pub use readiness::{readable, writable};
 pub use sleep::{Sleep, sleep, sleep_until};
+pub use coroutine::CoroutineFuture;
 pub use spawn::{Builder, spawn};
 pub use timeout::{Timeout, timeout, timeout_at};
 pub use yield_now::{YieldNow, yield_now};
