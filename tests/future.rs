@@ -320,3 +320,39 @@ fn a_coroutine_that_blocks_in_a_task_keeps_no_other_waiting() {
         sends.join().unwrap();
     });
 }
+
+/// Pending until the flag says so; between, `wakes` does what it likes with the waker.
+fn woken_by(wakes: impl Fn(&std::task::Waker)) {
+    let mut polls = 0;
+    future::block_on(poll_fn(|context| {
+        polls += 1;
+        match polls {
+            1..3 => {
+                wakes(context.waker());
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
+        }
+    }));
+}
+
+#[test]
+fn block_on_is_woken_in_the_middle_of_its_poll() {
+    let ways = || {
+        woken_by(std::task::Waker::wake_by_ref);
+        woken_by(|waker| waker.clone().wake());
+        woken_by(|waker| {
+            std::thread::scope(|scope| {
+                scope.spawn(|| waker.wake_by_ref());
+                scope.spawn(|| waker.clone().wake());
+                waker.wake_by_ref();
+            });
+        });
+        woken_by(|waker| {
+            let waker = waker.clone();
+            std::thread::spawn(move || waker.wake());
+        });
+    };
+    ways();
+    greenlit::run(ways);
+}

@@ -1,8 +1,8 @@
 //! `block_on`: a thread, green or not, waits for a future.
 
-use std::future::{Future, IntoFuture};
+use std::future::IntoFuture;
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use crate::park::Wakeup;
 
@@ -33,12 +33,12 @@ use crate::park::Wakeup;
 /// assert_eq!(sum, 5);
 /// ```
 #[track_caller]
+#[inline]
 pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
     let mut future = pin!(future.into_future());
     let mut wakeup = Wakeup::new();
     loop {
-        let waker = wakeup.waker();
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+        if let Poll::Ready(output) = wakeup.poll(future.as_mut()) {
             return output;
         }
         wakeup.wait("waiting for a future");

@@ -35,6 +35,24 @@ impl OsThread {
             .unwrap_or_else(|_| Arc::new(Self::new()))
     }
 
+    /// Where the calling one's lies; null in the destructors of its locals.
+    #[inline]
+    pub(super) fn address() -> *const Self {
+        CURRENT.try_with(Arc::as_ptr).unwrap_or(std::ptr::null())
+    }
+
+    /// Another count of what `address` pointed at.
+    ///
+    /// # Safety
+    ///
+    /// That OS thread has not begun to destroy its locals.
+    pub(super) unsafe fn at(address: *const Self) -> Arc<Self> {
+        // SAFETY: it came from the `Arc` in the OS thread's local, which is there, as the caller says.
+        unsafe { Arc::increment_strong_count(address) };
+        // SAFETY: as above; the count was added just now.
+        unsafe { Arc::from_raw(address) }
+    }
+
     pub(super) fn unpark(&self) {
         *self.unparks() += 1;
         self.changed.notify_one();

@@ -1,10 +1,14 @@
 //! What wakes a thread that polls a future by itself: the waker of `block_on`, for a green thread or an
 //! OS thread.
 
+use std::cell::Cell;
+use std::future::Future;
 use std::mem::ManuallyDrop;
+use std::pin::Pin;
+use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{RawWaker, RawWakerVTable, Waker};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use super::os_thread::OsThread;
 use super::{Core, Limit, Mailbox, Mask, Outcome, Reason, refuse_in_child};
@@ -15,7 +19,7 @@ struct Signal {
     /// Set by other OS threads, or by anybody where the thread is an OS thread.
     is_set: AtomicBool,
     /// Set by the green thread's own OS thread.
-    is_set_here: std::cell::Cell<bool>,
+    is_set_here: Cell<bool>,
     home: Home,
 }
 
@@ -50,7 +54,7 @@ impl Signal {
         match (&self.home, self.core()) {
             (Home::Green { record, number, .. }, Some(core)) => {
                 self.is_set_here.set(true);
-                core.unpark_numbered(std::ptr::with_exposed_provenance(*record), *number);
+                core.unpark_numbered(ptr::with_exposed_provenance(*record), *number);
             }
             _ if self.is_set.swap(true, Ordering::AcqRel) => {}
             (Home::Os(thread), _) => thread.unpark(),
@@ -63,7 +67,7 @@ impl Signal {
                 None,
             ) => {
                 if let Some(mailbox) = Mailbox::of(*serial) {
-                    mailbox.unpark(std::ptr::with_exposed_provenance(*record), *number);
+                    mailbox.unpark(ptr::with_exposed_provenance(*record), *number);
                 }
             }
         }
@@ -80,12 +84,6 @@ impl Signal {
             Home::Os(_) => false,
         };
         local || remote
-    }
-
-    /// Whether it is that of `record`'s thread, which runs in `core`.
-    fn is_of(&self, core: &Core, record: &Record) -> bool {
-        matches!(self.home, Home::Green { serial, number, .. }
-            if serial == core.serial && number == record.id.get())
     }
 }
 
@@ -126,12 +124,12 @@ unsafe fn drop_waker(data: *const ()) {
 
 /// Whether `waker` is a `block_on`'s.
 pub(super) fn is_signal_waker(waker: &Waker) -> bool {
-    std::ptr::eq(waker.vtable(), &raw const WAKER)
+    ptr::eq(waker.vtable(), &raw const WAKER)
 }
 
 /// Signals that nobody else has, kept for the next who needs one.
 #[derive(Default)]
-pub(super) struct Spares(std::cell::Cell<Vec<Arc<Signal>>>);
+pub(super) struct Spares(Cell<Vec<Arc<Signal>>>);
 
 /// How many are kept.
 const MOST_SPARES: usize = 64;
@@ -162,46 +160,105 @@ thread_local! {
 }
 
 /// The calling thread's wait for a future that it polls by itself.
+///
+/// The future is polled with a waker that borrows this value, and whose clones are those of a signal,
+/// which is made for the first of them: a future that is ready at once costs none.
 pub(crate) struct Wakeup {
-    /// `None` only while it is replaced.
-    signal: Option<Arc<Signal>>,
+    /// The signal, counted once for this value; null until somebody wanted it.
+    signal: AtomicPtr<Signal>,
+    /// Whom a signal of this value wakes.
+    owner: Owner,
     /// Whether a cancel does not end its waits.
     mask: Mask,
 }
 
+/// The thread that polls, as long as its frame stays.
+#[derive(Clone, Copy)]
+enum Owner {
+    Green {
+        serial: u64,
+        record: *const Record,
+        number: u64,
+    },
+    /// Null in the destructors of the OS thread's locals, where there is one signal for each wait.
+    Os(*const OsThread),
+}
+
+// SAFETY: invariant 103: what other OS threads do with a reference, by way of a waker that borrows it, is
+// to look at the atomic, and to copy what never changes.
+unsafe impl Sync for Wakeup {}
+
 impl Wakeup {
     /// Looks for a cancel, as each blocking call does.
+    #[inline]
     pub(crate) fn new() -> Self {
-        refuse_in_child();
         let mut mask = Mask::No;
-        if let Some(core) = Core::current()
-            && core.check_cancel().is_err()
-        {
-            // There is no error that it could return.
-            mask = Mask::Yes;
+        match Core::current() {
+            Some(core) if core.check_cancel().is_err() => {
+                // There is no error that it could return.
+                mask = Mask::Yes;
+            }
+            Some(_) => {}
+            None => refuse_in_child(),
         }
         Self {
-            signal: Some(current()),
+            signal: AtomicPtr::new(ptr::null_mut()),
+            owner: Owner::current(),
             mask,
         }
     }
 
-    fn signal(&self) -> &Arc<Signal> {
-        self.signal.as_ref().expect("it is there but for a moment")
+    /// Polls `future`, which gets a waker that ends the next `wait`. What was set before is forgotten:
+    /// the poll is the answer to it.
+    #[inline]
+    pub(crate) fn poll<F: Future + ?Sized>(&mut self, future: Pin<&mut F>) -> Poll<F::Output> {
+        let signal = self.signal.load(Ordering::Relaxed);
+        let raw = if signal.is_null() {
+            RawWaker::new(ptr::from_ref(self).cast(), &BORROWED)
+        } else {
+            self.renew();
+            RawWaker::new(self.signal().cast(), &WAKER)
+        };
+        // SAFETY: the functions keep what a waker promises: they are thread-safe (invariants 102 and
+        // 103), and count. This one is borrowed, counts for nothing, and goes before `self`.
+        let waker = ManuallyDrop::new(unsafe { Waker::from_raw(raw) });
+        future.poll(&mut Context::from_waker(&waker))
     }
 
-    /// A waker for the next poll. It is borrowed, and counts for nothing. What was set before is
-    /// forgotten: the poll is the answer to it.
-    pub(crate) fn waker(&mut self) -> ManuallyDrop<Waker> {
-        if !self.is_ours() {
+    /// Before another poll: takes the signal, if it is set.
+    fn renew(&mut self) {
+        // A coroutine may have carried the call to another thread.
+        let owner = Owner::current();
+        if !owner.is(self.owner) {
             self.put_back();
-            self.signal = Some(current());
+            self.owner = owner;
         }
-        self.signal().take();
-        let raw = RawWaker::new(Arc::as_ptr(self.signal()).cast(), &WAKER);
-        // SAFETY: the functions keep what a waker promises: they are thread-safe (invariant 102), and
-        // count.
-        ManuallyDrop::new(unsafe { Waker::from_raw(raw) })
+        // SAFETY: the signal is counted for this value.
+        unsafe { &*self.signal() }.take();
+    }
+
+    /// The signal, which is made if there is none; on any OS thread.
+    fn signal(&self) -> *const Signal {
+        let known = self.signal.load(Ordering::Acquire);
+        if !known.is_null() {
+            return known;
+        }
+        let made = Arc::into_raw(self.owner.signal()).cast_mut();
+        // Release: who finds it uses what it points to.
+        let exchanged = self.signal.compare_exchange(
+            ptr::null_mut(),
+            made,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        match exchanged {
+            Ok(_) => made,
+            Err(known) => {
+                // SAFETY: it came from an `Arc`, whose count was nobody else's.
+                drop(unsafe { Arc::from_raw(made) });
+                known
+            }
+        }
     }
 
     /// Waits until the waker of the last poll is used.
@@ -211,10 +268,14 @@ impl Wakeup {
     /// A cancelled green thread unwinds from here; where it cannot, it waits.
     #[track_caller]
     pub(crate) fn wait(&mut self, what: &'static str) {
-        if !self.is_ours() {
+        if !Owner::current().is(self.owner) {
+            // A coroutine has carried the call to another thread: it polls again there.
+            self.renew();
             return;
         }
-        let signal = self.signal();
+        // SAFETY: the signal is counted for this value. It is no `Arc` here, whose count would say
+        // something else.
+        let signal = unsafe { &*self.signal() };
         let Some(core) = Core::current() else {
             if let Home::Os(thread) = &signal.home {
                 thread.park(Limit::None, || signal.take());
@@ -222,9 +283,9 @@ impl Wakeup {
             return;
         };
         // A signal that nobody else has is never set.
-        let wakers = match Arc::strong_count(signal) {
-            1 => Wakers::Local,
-            _ => Wakers::Process,
+        let wakers = match self.is_shared() {
+            false => Wakers::Local,
+            true => Wakers::Process,
         };
         let reason = Reason::new(what).woken_by(wakers);
         if core.park(&reason, Limit::None, self.mask, || signal.take()) == Outcome::Cancelled {
@@ -233,19 +294,21 @@ impl Wakeup {
         }
     }
 
-    /// Whether the signal is the calling thread's: a coroutine may have carried the call to another.
-    fn is_ours(&self) -> bool {
-        match (Core::current(), &self.signal().home) {
-            (Some(core), _) => self.signal().is_of(core, core.running()),
-            (None, Home::Os(thread)) => Arc::ptr_eq(thread, &OsThread::current()),
-            (None, Home::Green { .. }) => false,
-        }
+    /// Whether somebody else has the signal.
+    fn is_shared(&self) -> bool {
+        // SAFETY: it came from an `Arc`, which is counted for this value and stays so.
+        let signal = ManuallyDrop::new(unsafe { Arc::from_raw(self.signal()) });
+        Arc::strong_count(&signal) > 1
     }
 
+    #[cold]
     fn put_back(&mut self) {
-        let Some(signal) = self.signal.take() else {
+        let signal = std::mem::replace(self.signal.get_mut(), ptr::null_mut());
+        if signal.is_null() {
             return;
-        };
+        }
+        // SAFETY: it came from an `Arc`, and what was counted for this value passes on.
+        let signal = unsafe { Arc::from_raw(signal.cast_const()) };
         match (&signal.home, signal.core()) {
             (Home::Green { .. }, Some(core)) => core.signals.keep(signal),
             (Home::Green { .. }, None) => {}
@@ -258,39 +321,114 @@ impl Wakeup {
 }
 
 impl Drop for Wakeup {
+    #[inline]
     fn drop(&mut self) {
-        self.put_back();
+        if !self.signal.get_mut().is_null() {
+            self.put_back();
+        }
     }
 }
 
-/// A signal for the calling thread.
-fn current() -> Arc<Signal> {
-    let home = match Core::current() {
-        Some(core) => Home::Green {
-            serial: core.serial,
-            record: std::ptr::from_ref(core.running()).expose_provenance(),
-            number: core.running().id.get(),
-        },
-        None => Home::Os(OsThread::current()),
-    };
-    let spare = match Core::current() {
-        Some(core) => core.signals.take(),
-        None => SPARES.try_with(Spares::take).ok().flatten(),
-    };
-    let Some(mut spare) = spare else {
-        return Arc::new(Signal {
-            is_set: AtomicBool::new(false),
-            is_set_here: std::cell::Cell::new(false),
-            home,
-        });
-    };
-    match Arc::get_mut(&mut spare) {
-        Some(signal) => {
-            signal.home = home;
-            signal.is_set_here.set(false);
-            *signal.is_set.get_mut() = false;
-            spare
+/// The wakers that borrow a `Wakeup`: their data is its address. They are never dropped.
+static BORROWED: RawWakerVTable =
+    RawWakerVTable::new(clone_borrowed, wake_borrowed, wake_borrowed, |_| {});
+
+/// # Safety
+///
+/// As for all functions of a waker: the `Wakeup` that `data` points to is there.
+unsafe fn clone_borrowed(data: *const ()) -> RawWaker {
+    // SAFETY: the caller's duty.
+    let signal = unsafe { &*data.cast::<Wakeup>() }.signal();
+    // SAFETY: the signal is there as long as the `Wakeup`.
+    unsafe { clone(signal.cast()) }
+}
+
+/// # Safety
+///
+/// As for `clone_borrowed`.
+unsafe fn wake_borrowed(data: *const ()) {
+    // SAFETY: the caller's duty.
+    let signal = unsafe { &*data.cast::<Wakeup>() }.signal();
+    // SAFETY: as above.
+    unsafe { &*signal }.set();
+}
+
+impl Owner {
+    #[inline]
+    fn current() -> Self {
+        match Core::current() {
+            Some(core) => Self::Green {
+                serial: core.serial,
+                record: core.running(),
+                number: core.running().id.get(),
+            },
+            None => Self::Os(OsThread::address()),
         }
-        None => unreachable!("a spare is nobody else's"),
+    }
+
+    fn is(self, other: Self) -> bool {
+        match (self, other) {
+            (
+                Self::Green { serial, number, .. },
+                Self::Green {
+                    serial: serial_,
+                    number: number_,
+                    ..
+                },
+            ) => (serial, number) == (serial_, number_),
+            (Self::Os(thread), Self::Os(thread_)) => thread == thread_,
+            _ => false,
+        }
+    }
+
+    /// Whether the calling thread runs in the owner's OS thread, so that its spares may be used.
+    fn is_here(self) -> bool {
+        match self {
+            Self::Green { serial, .. } => Core::here().is_some_and(|core| core.serial == serial),
+            Self::Os(thread) => Core::here().is_none() && thread == OsThread::address(),
+        }
+    }
+
+    /// A signal for it; on any OS thread, while its frame stays.
+    #[cold]
+    fn signal(self) -> Arc<Signal> {
+        let home = match self {
+            Self::Green {
+                serial,
+                record,
+                number,
+            } => Home::Green {
+                serial,
+                record: record.expose_provenance(),
+                number,
+            },
+            Self::Os(thread) => Home::Os(match thread.is_null() {
+                true => OsThread::current(),
+                // SAFETY: invariant 103: the OS thread waits in the frame that has the `Wakeup`, and its
+                // locals had not gone when that was made.
+                false => unsafe { OsThread::at(thread) },
+            }),
+        };
+        let spare = match (self, self.is_here()) {
+            (_, false) => None,
+            (Self::Green { .. }, true) => Core::here().and_then(|core| core.signals.take()),
+            (Self::Os(_), true) => SPARES.try_with(Spares::take).ok().flatten(),
+        };
+        let Some(mut spare) = spare else {
+            return Arc::new(Signal {
+                is_set: AtomicBool::new(false),
+                is_set_here: Cell::new(false),
+                home,
+            });
+        };
+        match Arc::get_mut(&mut spare) {
+            Some(signal) => {
+                signal.home = home;
+                signal.is_set_here.set(false);
+                *signal.is_set.get_mut() = false;
+                spare
+            }
+            None => unreachable!("a spare is nobody else's"),
+        }
     }
 }
