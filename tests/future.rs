@@ -340,11 +340,11 @@ fn woken_by(wakes: impl Fn(&std::task::Waker)) {
 fn block_on_is_woken_in_the_middle_of_its_poll() {
     let ways = || {
         woken_by(std::task::Waker::wake_by_ref);
-        woken_by(|waker| waker.clone().wake());
+        woken_by(|waker| drop_after(waker.clone()));
         woken_by(|waker| {
             std::thread::scope(|scope| {
                 scope.spawn(|| waker.wake_by_ref());
-                scope.spawn(|| waker.clone().wake());
+                scope.spawn(|| drop_after(waker.clone()));
                 waker.wake_by_ref();
             });
         });
@@ -355,4 +355,8 @@ fn block_on_is_woken_in_the_middle_of_its_poll() {
     };
     ways();
     greenlit::run(ways);
+}
+
+fn drop_after(waker: std::task::Waker) {
+    waker.wake();
 }

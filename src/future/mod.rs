@@ -21,6 +21,7 @@ pub use block_on::block_on;
 pub use readiness::{readable, writable};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use coroutine::CoroutineFuture;
+pub use readiness::{readable, writable};
 pub use spawn::{Builder, spawn};
 pub use timeout::{Timeout, timeout, timeout_at};
 pub use yield_now::{YieldNow, yield_now};
