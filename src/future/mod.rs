@@ -7,21 +7,16 @@
 //! wakers may be used by any OS thread, and after the task and its runtime have ended.
 
 mod block_on;
-mod readiness;
 mod coroutine;
+mod readiness;
+mod sleep;
 mod spawn;
 mod yield_now;
-mod sleep;
-mod outside;
-mod timeout;
-mod ticks;
 
 pub use crate::io::Readiness;
 pub use block_on::block_on;
-pub use readiness::{readable, writable};
-pub use sleep::{Sleep, sleep, sleep_until};
 pub use coroutine::CoroutineFuture;
 pub use readiness::{readable, writable};
+pub use sleep::{Sleep, sleep, sleep_until};
 pub use spawn::{Builder, spawn};
-pub use timeout::{Timeout, timeout, timeout_at};
 pub use yield_now::{YieldNow, yield_now};
