@@ -8,9 +8,12 @@
 
 mod block_on;
 mod coroutine;
+mod outside;
 mod readiness;
 mod sleep;
 mod spawn;
+mod ticks;
+mod timeout;
 mod yield_now;
 
 pub use crate::io::Readiness;
@@ -19,4 +22,5 @@ pub use coroutine::CoroutineFuture;
 pub use readiness::{readable, writable};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use spawn::{Builder, spawn};
+pub use timeout::{Timeout, timeout, timeout_at};
 pub use yield_now::{YieldNow, yield_now};
