@@ -100,6 +100,7 @@ impl Context {
     ///
     /// It lies on the stack that was current when the execution was left, which need not be the one
     /// it was prepared on (a coroutine may have been running). Null before the first switch.
+    #[inline]
     pub(crate) fn stack_pointer(&self) -> *mut u8 {
         self.saved.stack_pointer()
     }

@@ -4,6 +4,8 @@ mod alone;
 mod awaited;
 mod kept;
 
+mod futures_by_hand;
+mod futures_sync;
 mod regressions_port;
 mod regressions_sync;
 mod sync_broadcast;

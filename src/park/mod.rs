@@ -21,13 +21,15 @@ mod queue;
 mod os_stack;
 mod os_thread;
 mod waiter;
+mod unparker;
 mod region;
 mod around;
 mod cancelled;
 
 pub use crate::scheduler::reason::Reason;
 pub use queue::WaitQueue;
-pub use waiter::{Unparker, Waiter};
+pub use unparker::Unparker;
+pub use waiter::Waiter;
 
 pub(crate) use crate::scheduler::Cause;
 pub(crate) use crate::scheduler::reason::{HOLDER_SHIFT, HOLDER_UNKNOWN};

@@ -17,7 +17,6 @@ use crate::stack::Owner;
 /// Counts one operation of a future's. When the budget is used up it takes a turn of the reactor if one
 /// is due, and has the future come again: so one that is always ready lets others run.
 #[inline]
-#[allow(dead_code, reason = "futures of io, time and sync begin with it")]
 pub(crate) fn proceed(context: &Context<'_>) -> Poll<()> {
     match Core::current() {
         Some(core) if core.tick() => {
@@ -310,8 +309,8 @@ fn lend_locals(record: &Record, task: &Task) {
     }
 }
 
-/// Wakes a waker of anybody's, which may panic.
-fn wake_caught(waker: Waker) {
+/// Wakes a waker of anybody's. If it panics, that is reported, and goes no further.
+pub(super) fn wake_caught(waker: Waker) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
         report(&"a waker", "panicked", payload);
     }

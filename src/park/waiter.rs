@@ -1,15 +1,17 @@
-//! A thread that waits, green or not, as the queues of `sync` know it: it parks itself, and whoever
-//! ends its wait, on any OS thread, takes an `Unparker` out of it.
+//! A thread that waits, green or not, or a future, as the queues of `sync` know it: a thread parks
+//! itself, and whoever ends the wait, on any OS thread, takes an `Unparker` out of it.
 
 use std::cell::Cell;
 use std::fmt;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
 use std::thread;
 
 use super::numbers::take_numbers;
 use super::os_thread::OsThread;
+use super::unparker::{Target, Unparker};
 use super::{Core, Limit, Mailbox, Mask, Outcome, Reason, Refused, refuse_in_child};
 use crate::clock::Instant;
 use crate::scheduler::Record;
@@ -43,15 +45,6 @@ impl Caller<'_> {
                 false => core.running().id.get(),
                 true => core.current_number(),
             },
-            None => os_number(),
-        }
-    }
-
-    /// The number by which the thread is unparked.
-    #[inline(always)]
-    fn thread_number(self) -> u64 {
-        match self.core {
-            Some(core) => core.running().id.get(),
             None => os_number(),
         }
     }
@@ -154,17 +147,28 @@ pub struct Waiter {
     core: *const Core,
     /// The record of a green thread; null for an OS thread.
     record: *const Record,
-    /// The thread's number, which a lock that is handed to it takes down.
+    /// The thread's number; 0 for a future.
     number: u64,
-    /// How an OS thread is found; `None` for a green thread.
+    /// How an OS thread is found; `None` for others.
     os: Option<Arc<OsThread>>,
-    /// How a green thread is found whose waiter may outlive the run, since the user's code runs while
-    /// it is there, and a coroutine may carry both away. `None` where `core` is not null.
-    mailbox: Option<Arc<Mailbox>>,
-    /// The runtime's number, beside its mailbox.
-    serial: u64,
+    home: Home,
     /// Whether the thread was leaked in its wait: nothing may be handed to it any more.
     abandoned: AtomicBool,
+}
+
+/// How the one that waits is found otherwise.
+enum Home {
+    /// By `core` or `os`.
+    Known,
+    /// A green thread whose waiter may outlive the run, since the user's code runs while it is there,
+    /// and a coroutine may carry both away.
+    Mailbox {
+        mailbox: Arc<Mailbox>,
+        /// The runtime's number.
+        serial: u64,
+    },
+    /// A future, which keeps the waker of its last poll here while it stands in a queue.
+    Future(Cell<Option<Waker>>),
 }
 
 impl Waiter {
@@ -175,8 +179,10 @@ impl Waiter {
         let mut waiter = unsafe { Self::new(caller) };
         if let Some(core) = caller.core {
             waiter.core = ptr::null();
-            waiter.mailbox = Some(core.mailbox.clone());
-            waiter.serial = core.serial;
+            waiter.home = Home::Mailbox {
+                mailbox: core.mailbox.clone(),
+                serial: core.serial,
+            };
         }
         f(&waiter)
     }
@@ -189,18 +195,66 @@ impl Waiter {
     #[inline(always)]
     pub(crate) unsafe fn new(caller: Caller<'_>) -> Self {
         // In one piece, so that it is made where it stays.
-        let (core, record, os) = match caller.core {
-            Some(core) => (ptr::from_ref(core), ptr::from_ref(core.running()), None),
-            None => (ptr::null(), ptr::null(), os_home()),
+        let (core, record, number, os) = match caller.core {
+            Some(core) => (
+                ptr::from_ref(core),
+                ptr::from_ref(core.running()),
+                core.running().id.get(),
+                None,
+            ),
+            None => (ptr::null(), ptr::null(), os_number(), os_home()),
         };
         Self {
             core,
             record,
-            number: caller.thread_number(),
+            number,
             os,
-            mailbox: None,
-            serial: 0,
+            home: Home::Known,
             abandoned: AtomicBool::new(false),
+        }
+    }
+
+    /// A waiter for a future; `set_waker` says whom to wake.
+    pub(crate) fn of_future() -> Self {
+        Self {
+            core: ptr::null(),
+            record: ptr::null(),
+            number: 0,
+            os: None,
+            home: Home::Future(Cell::new(None)),
+            abandoned: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it is this waker that a future's waiter has.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the lock of the queue in which the waiter stands, or it stands in none.
+    pub(crate) unsafe fn will_wake(&self, waker: &Waker) -> bool {
+        match &self.home {
+            Home::Future(slot) => {
+                let kept = slot.take();
+                let wakes = kept.as_ref().is_some_and(|kept| kept.will_wake(waker));
+                // Nothing is dropped: the slot is empty.
+                slot.set(kept);
+                wakes
+            }
+            _ => false,
+        }
+    }
+
+    /// Gives a future's waiter another waker, and returns the one it had, to be dropped when the lock
+    /// has been let go.
+    ///
+    /// # Safety
+    ///
+    /// As for `will_wake`.
+    #[must_use = "a waker's drop is the user's"]
+    pub(crate) unsafe fn set_waker(&self, waker: Option<Waker>) -> Option<Waker> {
+        match &self.home {
+            Home::Future(slot) => slot.replace(waker),
+            _ => unreachable!("a thread has no waker"),
         }
     }
 
@@ -279,8 +333,10 @@ impl Waiter {
     ///
     /// If another thread runs.
     fn here<'a>(&self) -> &'a Core {
-        let here = Core::current()
-            .filter(|here| here.serial == self.serial && here.running().id.get() == self.number);
+        let here = Core::current().filter(|here| {
+            matches!(self.home, Home::Mailbox { serial, .. } if serial == here.serial)
+                && here.running().id.get() == self.number
+        });
         let Some(here) = here else {
             panic!("park: a waiter parks only the thread that made it");
         };
@@ -305,7 +361,7 @@ impl Waiter {
                 core.park(&reason, limit, mask, done)
             }
             (None, Some(thread)) => thread.park(limit, done),
-            (None, None) => unreachable!("a waiter parks only the thread that made it"),
+            (None, _) => unreachable!("a waiter parks only the thread that made it"),
         }
     }
 
@@ -315,28 +371,23 @@ impl Waiter {
     #[must_use = "it unparks nobody until its unpark method is called"]
     pub fn unparker(&self) -> Unparker {
         let (record, number) = (self.record, self.number);
-        Unparker(match (&self.os, &self.mailbox, Core::here()) {
-            (Some(thread), ..) => Target::Os(thread.clone()),
-            (None, Some(_), Some(here)) if here.serial == self.serial => Target::Here {
-                serial: here.serial,
-                record,
-                number,
-            },
-            (None, Some(mailbox), _) => Target::Elsewhere {
-                mailbox: mailbox.clone(),
-                record,
-                number,
-            },
-            (None, None, Some(here)) if ptr::eq(here, self.core) => Target::Here {
-                serial: here.serial,
-                record,
-                number,
-            },
-            (None, None, _) => Target::Elsewhere {
-                mailbox: mailbox_of(self.core),
-                record,
-                number,
-            },
+        let here = |here: &Core| Target::Here {
+            serial: here.serial,
+            record,
+            number,
+        };
+        let elsewhere = |mailbox| Target::Elsewhere {
+            mailbox,
+            record,
+            number,
+        };
+        Unparker(match (&self.home, &self.os, Core::here()) {
+            (Home::Known, Some(thread), _) => Target::Os(thread.clone()),
+            (Home::Known, None, Some(core)) if ptr::eq(core, self.core) => here(core),
+            (Home::Known, None, _) => elsewhere(mailbox_of(self.core)),
+            (Home::Mailbox { serial, .. }, _, Some(core)) if core.serial == *serial => here(core),
+            (Home::Mailbox { mailbox, .. }, ..) => elsewhere(mailbox.clone()),
+            (Home::Future(_), ..) => unreachable!("a future's waker is taken under the lock"),
         })
     }
 
@@ -345,7 +396,7 @@ impl Waiter {
     /// # Safety
     ///
     /// Where the thread is a green one of this OS thread, it has not left its frame when the unparker
-    /// is used: there is no switch in between.
+    /// is used: there is no switch in between. The caller has the lock of the queue.
     #[inline(always)]
     pub(crate) unsafe fn unparker_for_now(&self) -> Unparker {
         match Core::here() {
@@ -353,14 +404,22 @@ impl Waiter {
                 core: here,
                 record: self.record,
             }),
-            _ => self.unparker(),
+            // SAFETY: the caller's duty.
+            _ => unsafe { self.unparker_of_another() },
         }
     }
 
-    /// The number of the thread that waits.
-    #[inline]
-    pub(crate) fn number(&self) -> u64 {
-        self.number
+    /// # Safety
+    ///
+    /// The caller has the lock of the queue.
+    unsafe fn unparker_of_another(&self) -> Unparker {
+        match &self.home {
+            Home::Future(slot) => Unparker(match slot.take() {
+                Some(waker) => Target::Future(waker),
+                None => Target::Nobody,
+            }),
+            _ => self.unparker(),
+        }
     }
 
     /// Whether the thread will never run again.
@@ -381,7 +440,8 @@ fn mailbox_of(core: *const Core) -> Arc<Mailbox> {
 
 // SAFETY: invariant 70: what other OS threads can do with a reference is `unparker`, which reads
 // fields that never change, a mailbox that is shared by all, and an atomic; `park` refuses any
-// thread but the waiter's own.
+// thread but the waiter's own. What changes is a future's, and belongs to who has the queue's lock
+// (invariant 110).
 unsafe impl Sync for Waiter {}
 
 #[cold]
@@ -391,66 +451,8 @@ fn os_home() -> Option<Arc<OsThread>> {
     Some(OsThread::current())
 }
 
-/// Ends one wait of a [`Waiter`]'s thread. It may outlive the waiter: then it does nothing, or ends
-/// another wait early, which looks at its condition again and goes on.
-#[must_use = "it unparks nobody until its unpark method is called"]
-pub struct Unparker(Target);
-
-enum Target {
-    /// A green thread of the runtime that this OS thread runs, which has not run since.
-    Now {
-        core: *const Core,
-        record: *const Record,
-    },
-    /// A green thread of the runtime that this OS thread ran.
-    Here {
-        serial: u64,
-        record: *const Record,
-        number: u64,
-    },
-    /// A green thread of a runtime of another OS thread.
-    Elsewhere {
-        mailbox: Arc<Mailbox>,
-        record: *const Record,
-        number: u64,
-    },
-    Os(Arc<OsThread>),
-}
-
-impl Unparker {
-    /// Makes the thread look at its condition again.
-    #[inline]
-    pub fn unpark(self) {
-        match self.0 {
-            // SAFETY: invariant 70: the thread has not run since, so the run is under way.
-            Target::Now { core, record } => unsafe { &*core }.unpark(record),
-            Target::Here {
-                serial,
-                record,
-                number,
-            } => {
-                if let Some(core) = Core::here().filter(|core| core.serial == serial) {
-                    core.unpark_numbered(record, number);
-                }
-            }
-            Target::Elsewhere {
-                mailbox,
-                record,
-                number,
-            } => mailbox.unpark(record, number),
-            Target::Os(thread) => thread.unpark(),
-        }
-    }
-}
-
 impl fmt::Debug for Waiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Waiter").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Unparker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unparker").finish_non_exhaustive()
     }
 }

@@ -46,6 +46,7 @@ pub(crate) const HOLDER_UNKNOWN: u64 = 2;
 impl Reason {
     /// A wait that only green threads of this runtime can end, with what the thread does meanwhile
     /// as a participle: `Reason::new("waiting for a free seat")`.
+    #[inline]
     #[must_use]
     pub const fn new(what: &'static str) -> Self {
         Self {
@@ -59,6 +60,7 @@ impl Reason {
     }
 
     /// A wait that any OS thread of the process might end: it alone is no deadlock.
+    #[inline]
     #[must_use]
     pub const fn shared(what: &'static str) -> Self {
         Self::new(what).woken_by(Wakers::Process)
@@ -66,6 +68,7 @@ impl Reason {
 
     /// Names the object that is waited for: its kind, with the space or sign that stands before the
     /// number, and its number.
+    #[inline]
     #[must_use]
     pub const fn on(self, kind: &'static str, object: u64) -> Self {
         Self {
@@ -75,6 +78,7 @@ impl Reason {
         }
     }
 
+    #[inline]
     pub(crate) const fn woken_by(self, wakers: Wakers) -> Self {
         Self { wakers, ..self }
     }
@@ -85,6 +89,7 @@ impl Reason {
     /// # Safety
     ///
     /// The word outlives the wait.
+    #[inline]
     pub(crate) const unsafe fn held(self, holder: *const AtomicU64) -> Self {
         Self {
             wakers: Wakers::Holder,
@@ -110,6 +115,7 @@ impl Reason {
     /// # Safety
     ///
     /// The flag outlives the wait.
+    #[inline]
     pub(crate) const unsafe fn abandoned_by(self, abandoned: *const AtomicBool) -> Self {
         Self { abandoned, ..self }
     }

@@ -6,6 +6,7 @@
 
 mod spin_lock;
 mod waiters;
+mod standing;
 mod poisoning;
 #[cfg_attr(not(greenlit_planted_bug), path = "no_planted_bug.rs")]
 mod planted_bug;
@@ -27,6 +28,7 @@ pub mod queue;
 pub mod broadcast;
 pub mod watch;
 pub mod select;
+mod futures;
 
 pub use std::sync::*;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::planted_bug::LOCK_IS_LOST;
 use super::poisoning::{Entered, Poison};
-use super::spin_lock::SpinLock;
+use super::spin_lock::{Locked, SpinLock};
 use super::waiters::{How, Waiters};
 use crate::clock::{self, Instant};
 use crate::park::{Caller, HOLDER_SHIFT, Limit, Mask, Outcome, Reason};
@@ -61,7 +61,8 @@ pub(super) struct RawMutex {
     /// for a moment after the word has changed. It is apart from the word, so that to take the lock
     /// does not wait for the number.
     holder: AtomicU64,
-    queue: SpinLock<Waiters<()>>,
+    /// The numbers of those who wait, one of whom will be the holder.
+    queue: SpinLock<Waiters<u64>>,
 }
 
 // SAFETY: it owns its data, and hands it from thread to thread, one at a time.
@@ -253,7 +254,7 @@ impl RawMutex {
 
     /// Takes down who holds the lock now.
     #[inline(always)]
-    fn hold(&self, number: u64) {
+    pub(super) fn hold(&self, number: u64) {
         self.holder.store(number << HOLDER_SHIFT, Ordering::Relaxed);
     }
 
@@ -311,10 +312,14 @@ impl RawMutex {
                 return true;
             }
             let give_back = || self.unlock();
-            match self
-                .queue
-                .wait(caller, queue, |queue| queue, (), how, give_back)
-            {
+            match self.queue.wait(
+                caller,
+                queue,
+                |queue| queue,
+                caller.number(),
+                how,
+                give_back,
+            ) {
                 Outcome::Woken => {
                     if LOCK_IS_LOST {
                         let _ = caller.check_cancel();
@@ -326,6 +331,22 @@ impl RawMutex {
                 // It unwinds already: locks park all the same.
                 Outcome::Cancelled => how.mask = Mask::Yes,
             }
+        }
+    }
+
+    pub(super) fn queue(&self) -> &SpinLock<Waiters<u64>> {
+        &self.queue
+    }
+
+    /// Takes the lock if it is free; else returns that of the queue, for who is about to wait.
+    pub(super) fn lock_or_queue(&self, caller: Caller<'_>) -> Option<Locked<'_, Waiters<u64>>> {
+        if self.try_lock(caller) {
+            return None;
+        }
+        let queue = self.queue.lock();
+        match self.take_or_queue(caller) {
+            true => None,
+            false => Some(queue),
         }
     }
 
@@ -388,7 +409,7 @@ impl RawMutex {
             // `chosen`.
             self.word.store(HELD, Ordering::Relaxed);
         }
-        self.hold(next.number());
+        self.hold(*next.note());
         let unparker = next.release();
         drop(queue);
         unparker.unpark();
@@ -406,7 +427,7 @@ impl<T: ?Sized> Mutex<T> {
         &self.raw
     }
 
-    /// A guard for a lock that was taken back by `lock_masked`.
+    /// A guard for a lock that was taken already.
     pub(super) fn guard_again(&self, caller: Caller<'_>) -> LockResult<MutexGuard<'_, T>> {
         self.guard(caller)
     }

@@ -39,10 +39,10 @@ pub struct Semaphore {
     queue: SpinLock<Queue>,
 }
 
-struct Queue {
+pub(super) struct Queue {
     permits: usize,
     /// How many permits each one wants.
-    waiters: Waiters<usize>,
+    pub(super) waiters: Waiters<usize>,
 }
 
 /// Permits of a [`Semaphore`]; dropping it gives them back.
@@ -220,14 +220,18 @@ impl Semaphore {
         self.queue.lock().permits
     }
 
-    fn permit(&self, count: usize) -> Permit<'_> {
+    pub(super) fn queue(&self) -> &SpinLock<Queue> {
+        &self.queue
+    }
+
+    pub(super) fn permit(&self, count: usize) -> Permit<'_> {
         Permit {
             semaphore: self,
             count,
         }
     }
 
-    fn owned(self: Arc<Self>) -> OwnedPermit {
+    pub(super) fn owned(self: Arc<Self>) -> OwnedPermit {
         OwnedPermit {
             semaphore: self,
             count: 1,
@@ -273,7 +277,7 @@ impl Semaphore {
     }
 
     /// Gives permits to the first of the queue, as long as there are enough.
-    fn hand_out<'a>(&'a self, mut queue: Locked<'a, Queue>) {
+    pub(super) fn hand_out<'a>(&'a self, mut queue: Locked<'a, Queue>) {
         loop {
             let permits = queue.permits;
             let Some(next) = queue.waiters.pop_if(|count| *count <= permits) else {
@@ -290,7 +294,7 @@ impl Semaphore {
 }
 
 impl Queue {
-    fn take_now(&mut self, count: usize) -> bool {
+    pub(super) fn take_now(&mut self, count: usize) -> bool {
         let enough = self.permits >= count && self.waiters.first().is_none();
         if enough {
             self.permits -= count;

@@ -56,6 +56,14 @@ impl Wait {
         }
     }
 
+    /// That of a future, which stays where it is while it stands in a queue.
+    pub(super) fn of_future() -> Self {
+        Self {
+            waiter: Waiter::of_future(),
+            chosen: AtomicUsize::new(0),
+        }
+    }
+
     #[inline(always)]
     pub(super) fn chosen(&self) -> usize {
         self.chosen.load(Ordering::Acquire)
@@ -182,13 +190,6 @@ impl<N> Chosen<'_, N> {
         &self.entry.note
     }
 
-    /// The number of the thread that was chosen.
-    #[inline(always)]
-    pub(super) fn number(&self) -> u64 {
-        // SAFETY: invariant 72: as in `claim`.
-        unsafe { &*self.entry.wait }.waiter.number()
-    }
-
     /// Lets the waiter go. What is to be handed over has been handed over; the unparker is used
     /// after the lock has been let go.
     #[inline(always)]
@@ -217,6 +218,7 @@ pub(super) struct How {
 
 impl How {
     /// A wait that any OS thread might end, and that a cancel ends.
+    #[inline]
     pub(super) fn shared(what: &'static str, limit: Limit) -> Self {
         Self {
             reason: Reason::shared(what),
@@ -227,6 +229,7 @@ impl How {
 
     /// The same for a thread whose `check_cancel` said that it `unwinds` already, and that has to
     /// wait all the same.
+    #[inline]
     pub(super) fn masked_if(self, unwinds: bool) -> Self {
         match unwinds {
             true => Self {

@@ -16,10 +16,10 @@ use crate::sync::waiters::{How, Waiters};
 pub(in crate::sync) type Slot<T> = Cell<Option<T>>;
 
 /// What a queue of the channel's knows of a waiter: where its slot is.
-pub(super) type Note<T> = *const Slot<T>;
+pub(in crate::sync) type Note<T> = *const Slot<T>;
 
 pub(in crate::sync) struct Channel<T> {
-    pub(super) queue: SpinLock<Queue<T>>,
+    pub(in crate::sync) queue: SpinLock<Queue<T>>,
     /// How many `Input`s and `Output`s there are.
     pub(super) inputs: AtomicUsize,
     pub(super) outputs: AtomicUsize,
@@ -35,7 +35,7 @@ unsafe impl<T: Send> Sync for Channel<T> {}
 impl<T> UnwindSafe for Channel<T> {}
 impl<T> RefUnwindSafe for Channel<T> {}
 
-pub(super) struct Queue<T> {
+pub(in crate::sync) struct Queue<T> {
     items: Items<T>,
     /// Items that may lie in the channel; `usize::MAX` for no bound.
     capacity: usize,
@@ -43,9 +43,9 @@ pub(super) struct Queue<T> {
     pub(super) senders_gone: bool,
     pub(super) receivers_gone: bool,
     /// They wait only while there are no items.
-    pub(super) receivers: Waiters<Note<T>>,
+    pub(in crate::sync) receivers: Waiters<Note<T>>,
     /// They wait only while there is no room.
-    pub(super) senders: Waiters<Note<T>>,
+    pub(in crate::sync) senders: Waiters<Note<T>>,
 }
 
 /// Why an operation was not done.
@@ -61,13 +61,13 @@ pub(in crate::sync) enum Failure {
 
 /// What is left to do when the lock has been let go.
 #[must_use = "whoever was chosen waits for its unparker"]
-pub(super) struct Rest<T> {
+pub(in crate::sync) struct Rest<T> {
     pub(super) unparker: Option<Unparker>,
     pub(super) memory: Memory<T>,
 }
 
 impl<T> Rest<T> {
-    pub(super) const fn new() -> Self {
+    pub(in crate::sync) const fn new() -> Self {
         Self {
             unparker: None,
             memory: None,
@@ -75,7 +75,7 @@ impl<T> Rest<T> {
     }
 
     #[inline(always)]
-    pub(super) fn finish(self) {
+    pub(in crate::sync) fn finish(self) {
         if let Some(unparker) = self.unparker {
             unparker.unpark();
         }
@@ -92,7 +92,11 @@ impl<T> Queue<T> {
     /// Hands `slot`'s item over or puts it into the channel, if it can be done at once. Where the
     /// receivers have gone the item stays in its slot, and that is the answer.
     #[inline(always)]
-    pub(super) fn try_send(&mut self, slot: &Slot<T>, rest: &mut Rest<T>) -> Result<(), Failure> {
+    pub(in crate::sync) fn try_send(
+        &mut self,
+        slot: &Slot<T>,
+        rest: &mut Rest<T>,
+    ) -> Result<(), Failure> {
         if self.receivers_gone {
             return Err(Failure::Disconnected);
         }
@@ -115,7 +119,7 @@ impl<T> Queue<T> {
 
     /// Takes the item whose turn it is, if there is one.
     #[inline(always)]
-    pub(super) fn try_recv(&mut self, rest: &mut Rest<T>) -> Result<T, Failure> {
+    pub(in crate::sync) fn try_recv(&mut self, rest: &mut Rest<T>) -> Result<T, Failure> {
         if let Some(item) = self.items.pop(&mut rest.memory) {
             if !self.senders.is_empty() {
                 self.refill(rest);
@@ -171,7 +175,7 @@ impl<T> Channel<T> {
 
     /// The lock, with memory for one more item.
     #[inline(always)]
-    pub(super) fn lock_to_send(&self) -> Locked<'_, Queue<T>> {
+    pub(in crate::sync) fn lock_to_send(&self) -> Locked<'_, Queue<T>> {
         let queue = self.queue.lock();
         match queue.items.wants_memory() {
             true => self.bring_memory(queue),
@@ -368,7 +372,7 @@ impl<T> Channel<T> {
     /// A receiver was handed an item while it was being unwound: the next one gets it, or it lies in
     /// the channel before all others.
     #[cold]
-    pub(super) fn take_back(&self, slot: &Slot<T>) {
+    pub(in crate::sync) fn take_back(&self, slot: &Slot<T>) {
         let Some(item) = slot.take() else {
             return;
         };

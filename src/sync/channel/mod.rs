@@ -9,5 +9,5 @@ mod arms;
 
 pub use arms::{RecvArm, SendArm};
 
-pub(super) use self::core::Failure;
+pub(super) use self::core::{Channel, Failure, Note, Queue, Rest, Slot};
 pub(super) use ends::{Input, Output, channel};

@@ -23,10 +23,17 @@ pub(super) enum Access {
     Write,
 }
 
+/// What the queue knows of one that waits.
+pub(super) struct Wanted {
+    pub(super) access: Access,
+    /// Whose the lock will be.
+    pub(super) number: u64,
+}
+
 pub(super) struct RawRwLock {
     /// 0 while nobody holds it.
     word: AtomicU64,
-    queue: SpinLock<Waiters<Access>>,
+    queue: SpinLock<Waiters<Wanted>>,
 }
 
 // A panic finds it as whole as any other moment does.
@@ -105,7 +112,10 @@ impl RawRwLock {
                 caller,
                 queue,
                 |queue| queue,
-                access,
+                Wanted {
+                    access,
+                    number: caller.number(),
+                },
                 how,
                 || match access {
                     Access::Read => self.unlock_read(),
@@ -200,9 +210,8 @@ impl RawRwLock {
                 return;
             }
             let held = word & !QUEUED;
-            // A writer's number is not known before it is chosen; any will do to ask.
-            let admitted = |access: &Access| taken(held, *access, 1).is_some();
-            let Some(next) = queue.pop_if(admitted) else {
+            let after = |wanted: &Wanted| taken(held, wanted.access, wanted.number);
+            let Some(next) = queue.pop_if(|wanted| after(wanted).is_some()) else {
                 if queue.is_empty() {
                     self.word.store(held, Ordering::Release);
                 }
@@ -212,7 +221,7 @@ impl RawRwLock {
                 true => 0,
                 false => QUEUED,
             };
-            if let Some(taken) = taken(held, *next.note(), next.number()) {
+            if let Some(taken) = after(next.note()) {
                 self.word.store(taken | queued, Ordering::Release);
             }
             let unparker = next.release();

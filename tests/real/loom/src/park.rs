@@ -3,6 +3,8 @@
 
 use core::cell::Cell;
 
+use core::task::{Context, Poll, Waker};
+use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::Notify;
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -90,18 +92,56 @@ impl Reason {
 }
 
 pub(crate) struct Waiter {
-    token: Arc<Notify>,
-    number: u64,
+    home: Home,
     abandoned: AtomicBool,
 }
 
+enum Home {
+    Thread(Arc<Notify>),
+    /// loom sees to it that nobody uses the waker while another does.
+    Future(UnsafeCell<Option<Waker>>),
+}
+
+// SAFETY: loom watches the cell.
+unsafe impl Send for Waiter {}
+// SAFETY: as above.
+unsafe impl Sync for Waiter {}
+
 impl Waiter {
-    pub(crate) unsafe fn new(caller: Caller<'_>) -> Self {
+    pub(crate) unsafe fn new(_: Caller<'_>) -> Self {
         Self {
-            token: Arc::new(Notify::new()),
-            number: caller.number(),
+            home: Home::Thread(Arc::new(Notify::new())),
             abandoned: AtomicBool::new(false),
         }
+    }
+
+    pub(crate) fn of_future() -> Self {
+        Self {
+            home: Home::Future(UnsafeCell::new(None)),
+            abandoned: AtomicBool::new(false),
+        }
+    }
+
+    fn slot(&self) -> &UnsafeCell<Option<Waker>> {
+        match &self.home {
+            Home::Future(slot) => slot,
+            Home::Thread(_) => unreachable!("a thread has no waker"),
+        }
+    }
+
+    pub(crate) unsafe fn will_wake(&self, waker: &Waker) -> bool {
+        // SAFETY: loom watches the cell.
+        self.slot().with(|slot| {
+            unsafe { &*slot }
+                .as_ref()
+                .is_some_and(|kept| kept.will_wake(waker))
+        })
+    }
+
+    pub(crate) unsafe fn set_waker(&self, waker: Option<Waker>) -> Option<Waker> {
+        // SAFETY: as above.
+        self.slot()
+            .with_mut(|slot| core::mem::replace(unsafe { &mut *slot }, waker))
     }
 
     pub(crate) fn park_limited(
@@ -119,16 +159,19 @@ impl Waiter {
             if limit != Limit::None {
                 return Outcome::TimedOut;
             }
-            self.token.wait();
+            match &self.home {
+                Home::Thread(token) => token.wait(),
+                Home::Future(_) => unreachable!("a future does not park"),
+            }
         }
     }
 
     pub(crate) unsafe fn unparker_for_now(&self) -> Unparker {
-        Unparker(self.token.clone())
-    }
-
-    pub(crate) fn number(&self) -> u64 {
-        self.number
+        match &self.home {
+            Home::Thread(token) => Unparker::Thread(token.clone()),
+            // SAFETY: the caller has the queue's lock.
+            Home::Future(_) => Unparker::Future(unsafe { self.set_waker(None) }),
+        }
     }
 
     pub(crate) fn is_abandoned(&self) -> bool {
@@ -136,10 +179,21 @@ impl Waiter {
     }
 }
 
-pub(crate) struct Unparker(Arc<Notify>);
+pub(crate) enum Unparker {
+    Thread(Arc<Notify>),
+    Future(Option<Waker>),
+}
 
 impl Unparker {
     pub(crate) fn unpark(self) {
-        self.0.notify();
+        match self {
+            Self::Thread(token) => token.notify(),
+            Self::Future(Some(waker)) => waker.wake(),
+            Self::Future(None) => {}
+        }
     }
+}
+
+pub(crate) fn proceed(_: &Context<'_>) -> Poll<()> {
+    Poll::Ready(())
 }

@@ -4,7 +4,7 @@
 
 pub use std::{
     any, borrow, boxed, cell, clone, cmp, convert, default, fmt, iter, marker, mem, ops, option,
-    panic, ptr, rc, result, string, vec,
+    panic, pin, ptr, rc, result, string, task, vec,
 };
 
 pub mod prelude {

@@ -1,0 +1,6 @@
+//! Each wait of `sync` as a future, under the name of the call that blocks and `_async`. Futures,
+//! green threads and OS threads stand in one queue, and are served in one order.
+
+mod mutex;
+mod semaphore;
+mod channel;
