@@ -73,12 +73,11 @@ fn who_wakes_itself_and_then_another_goes_first() {
 
 #[test]
 fn a_task_is_polled_once_however_often_it_was_woken() {
-    let polls = Cell::new(0);
-    let polls = &*Box::leak(Box::new(polls));
+    let polls = Rc::new(Cell::new(0));
     greenlit::run(|| {
         let waker = Rc::new(RefCell::new(None));
         let task = future::spawn({
-            let waker = waker.clone();
+            let (waker, polls) = (waker.clone(), polls.clone());
             poll_fn(move |context| {
                 polls.set(polls.get() + 1);
                 *waker.borrow_mut() = Some(context.waker().clone());
