@@ -1,13 +1,16 @@
 //! `sync::queue`: its orders, its bound, what is done and its end. What all waits have in common is in
 //! sync_waits.rs.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
+use greenlit::future::block_on;
 use greenlit::sync::queue::{LifoQueue, PriorityQueue, Queue, ShutDown, TryGetError, TryPutError};
 use greenlit::thread;
 use greenlit::time::{Instant, timeout};
@@ -388,4 +391,71 @@ fn cross_thread_who_is_unwound_leaves_it_to_the_next() {
     });
     assert_eq!(done.into_inner(), 2 * ROUNDS);
     assert_eq!((items.len(), rooms.len()), (0, 1));
+}
+
+/// Behaviours 13 and 22, of futures among threads.
+#[test]
+fn futures_and_threads_stand_in_one_queue() {
+    greenlit::run(|| {
+        let items = Rc::new(Queue::new());
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let takers: Vec<_> = (0..4)
+            .map(|number| {
+                let (items, log) = (items.clone(), log.clone());
+                let taker = thread::spawn(move || {
+                    let item = match number % 2 {
+                        0 => items.get(),
+                        _ => block_on(items.get_async()),
+                    };
+                    log.borrow_mut().push(number);
+                    item.unwrap()
+                });
+                // The next one comes when this one stands there.
+                thread::yield_now();
+                thread::yield_now();
+                taker
+            })
+            .collect();
+        (0..4).for_each(|n| items.try_put(n).unwrap());
+        let got: Vec<_> = takers.into_iter().map(|t| t.join().unwrap()).collect();
+        assert_eq!((&*log.borrow(), got), (&vec![0, 1, 2, 3], vec![0, 1, 2, 3]));
+    });
+}
+
+/// Behaviours 14 and 21, of futures: one that was chosen and is dropped passes it on.
+#[test]
+fn a_future_that_is_dropped_leaves_item_and_room_to_the_next() {
+    fn stands(future: Pin<&mut impl Future>) -> bool {
+        // The fairness budget may ask for a second poll.
+        let mut context = Context::from_waker(Waker::noop());
+        let mut future = future;
+        (0..2).all(|_| future.as_mut().poll(&mut context).is_pending())
+    }
+    let queue = Queue::new().with_bound(1);
+    let (mut first, mut second) = (Box::pin(queue.get_async()), Box::pin(queue.get_async()));
+    assert!(stands(first.as_mut()) && stands(second.as_mut()));
+    queue.try_put(1).unwrap();
+    assert_eq!(queue.try_get(), Err(TryGetError::Empty));
+    drop(first);
+    assert_eq!(queue.try_get(), Err(TryGetError::Empty));
+    assert_eq!(block_on(second), Ok(1));
+
+    queue.try_put(2).unwrap();
+    let (mut first, mut second) = (Box::pin(queue.put_async(3)), Box::pin(queue.put_async(4)));
+    assert!(stands(first.as_mut()) && stands(second.as_mut()));
+    assert_eq!(queue.try_get(), Ok(2));
+    drop(first);
+    assert_eq!(queue.try_put(5), Err(TryPutError::Full(5)));
+    assert_eq!(block_on(second), Ok(()));
+    assert_eq!(drain(&queue), [4]);
+
+    let mut join = Box::pin(queue.join_async());
+    assert!(stands(join.as_mut()));
+    (0..3).for_each(|_| queue.task_done());
+    block_on(join);
+    let (mut get, put) = (Box::pin(queue.get_async()), queue.put_async(6));
+    assert!(stands(get.as_mut()));
+    queue.shutdown(false);
+    assert_eq!(block_on(get), Err(ShutDown(())));
+    assert_eq!(block_on(put), Err(ShutDown(6)));
 }

@@ -5,5 +5,7 @@ mod futures;
 
 mod future;
 mod future_ends;
+mod future_many;
+mod future_promise;
 mod future_sleep;
 mod future_timeout;

@@ -7,8 +7,11 @@
 //! wakers may be used by any OS thread, and after the task and its runtime have ended.
 
 mod block_on;
+mod combinators;
+mod completed;
 mod coroutine;
 mod outside;
+mod promise;
 mod readiness;
 mod sleep;
 mod spawn;
@@ -18,7 +21,13 @@ mod yield_now;
 
 pub use crate::io::Readiness;
 pub use block_on::block_on;
+pub use combinators::{
+    Waited, gather, map_bounded, race, select_ok, try_gather, wait, wait_timeout,
+};
+pub use completed::{AsCompleted, Completed, as_completed};
 pub use coroutine::CoroutineFuture;
+pub use futures_util::future::{JoinAll, TryJoinAll, join_all, try_join_all};
+pub use promise::{Awaited, Promise, PromiseError, Settled, SharedError};
 pub use readiness::{readable, writable};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use spawn::{Builder, spawn};

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::future::Future;
 use std::ops::Deref;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::thread::Result;
 use std::time::Duration;
 
@@ -141,6 +144,15 @@ impl<T> Deref for CancelOnDrop<T> {
 
     fn deref(&self) -> &JoinHandle<T> {
         self.handle.as_ref().expect(HAS_HANDLE)
+    }
+}
+
+impl<T> Future for CancelOnDrop<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        let handle = self.handle.as_mut().expect(HAS_HANDLE);
+        Pin::new(handle).poll(context)
     }
 }
 

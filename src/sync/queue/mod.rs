@@ -3,6 +3,7 @@
 //! `mpmc`: here nobody disconnects, and the end is said by `shutdown`.
 
 mod error;
+mod futures;
 mod order;
 mod state;
 mod waits;
@@ -227,16 +228,7 @@ impl<T, O: Order<T>> Queue<T, O> {
     ///
     /// Where there is no such item, and whether the queue was shut down.
     pub fn try_get(&self) -> Result<T, TryGetError> {
-        let mut state = self.state.lock();
-        if !state.has_item() {
-            return Err(match state.is_shut {
-                true => TryGetError::ShutDown,
-                false => TryGetError::Empty,
-            });
-        }
-        let (item, rest) = state.pop();
-        finish(state, rest);
-        item.ok_or(TryGetError::Empty)
+        self.get_now().map_err(|(_, error)| error)
     }
 
     /// As [`get`](Self::get), but waits no longer than `timeout`.

@@ -66,7 +66,7 @@ impl<T, O: Order<T>> Queue<T, O> {
     }
 
     /// A putter that was chosen has come.
-    fn put_into_room(&self, item: T) -> Result<(), TryPutError<T>> {
+    pub(super) fn put_into_room(&self, item: T) -> Result<(), TryPutError<T>> {
         let mut state = self.lock_to_put();
         state.room_ends();
         if state.is_shut {
@@ -80,29 +80,44 @@ impl<T, O: Order<T>> Queue<T, O> {
 
     /// A putter was chosen while it was being unwound: the next one has the room.
     #[cold]
-    fn room_is_left(&self) {
+    pub(super) fn room_is_left(&self) {
         let mut state = self.state.lock();
         state.room_ends();
         let rest = state.choose_putter();
         finish(state, rest);
     }
 
+    /// Takes an item that belongs to nobody, or gives the lock back, under which there was none.
+    pub(super) fn get_now(&self) -> Result<T, (Locked<'_, State<O>>, TryGetError)> {
+        let mut state = self.state.lock();
+        if !state.has_item() {
+            let error = match state.is_shut {
+                true => TryGetError::ShutDown,
+                false => TryGetError::Empty,
+            };
+            return Err((state, error));
+        }
+        let (item, rest) = state.pop();
+        finish(state, rest);
+        item.ok_or_else(|| (self.state.lock(), TryGetError::Empty))
+    }
+
     #[track_caller]
     pub(super) fn get_limited(&self, limit: Limit) -> Result<T, TryGetError> {
         let caller = Caller::current();
         let cancelled = caller.check_cancel().is_err();
-        let mut state = self.state.lock();
-        if state.has_item() {
-            let (item, rest) = state.pop();
-            finish(state, rest);
-            caller.spend();
-            return item.ok_or(TryGetError::Empty);
-        }
-        if state.is_shut {
-            drop(state);
-            caller.spend();
-            return Err(TryGetError::ShutDown);
-        }
+        let state = match self.get_now() {
+            Ok(item) => {
+                caller.spend();
+                return Ok(item);
+            }
+            Err((state, TryGetError::ShutDown)) => {
+                drop(state);
+                caller.spend();
+                return Err(TryGetError::ShutDown);
+            }
+            Err((state, TryGetError::Empty)) => state,
+        };
         if cancelled {
             return Err(TryGetError::ShutDown);
         }
@@ -123,7 +138,7 @@ impl<T, O: Order<T>> Queue<T, O> {
     }
 
     /// A getter that was chosen has come. There is no item for it where the queue was shut down.
-    fn get_claimed(&self) -> Result<T, TryGetError> {
+    pub(super) fn get_claimed(&self) -> Result<T, TryGetError> {
         let mut state = self.state.lock();
         state.claim_ends();
         let (item, rest) = state.pop();
@@ -133,7 +148,7 @@ impl<T, O: Order<T>> Queue<T, O> {
 
     /// A getter was chosen while it was being unwound: the next one has the item.
     #[cold]
-    fn item_is_left(&self) {
+    pub(super) fn item_is_left(&self) {
         let mut state = self.state.lock();
         state.claim_ends();
         let rest = state.choose_getter();
