@@ -56,7 +56,7 @@ pub(crate) fn now() -> u64 {
 
 /// Nanoseconds since the epoch, by a clock that is behind, and never ahead.
 #[inline]
-fn coarse() -> u64 {
+pub(crate) fn coarse() -> u64 {
     read(ClockId::CLOCK_MONOTONIC_COARSE).wrapping_sub(at_epoch())
 }
 

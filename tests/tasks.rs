@@ -8,4 +8,5 @@ mod future_ends;
 mod future_many;
 mod future_promise;
 mod future_sleep;
+mod future_snapshot;
 mod future_timeout;

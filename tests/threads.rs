@@ -5,6 +5,7 @@ mod cancelling;
 mod reports;
 mod scene;
 
+mod admission;
 mod cancel_io;
 mod cancel_thread;
 mod interval;
@@ -16,6 +17,7 @@ mod regressions_cancel;
 mod regressions_unwinding;
 mod run;
 mod run_ends;
+mod snapshot;
 mod switches;
 mod thread;
 mod timeout;

@@ -46,6 +46,8 @@ pub(crate) struct Core {
     pub(super) quota: Cell<u32>,
     /// When the last turn was taken; 0 where that was not read.
     pub(super) last_turn: Cell<u64>,
+    /// What the clock said when it was read last for a turn or a budget: what parks are dated by.
+    pub(super) known_time: Cell<u64>,
     /// Green threads that have not ended, the main one included.
     pub(super) live: Cell<usize>,
     /// The main green thread; null outside a run.
@@ -95,6 +97,8 @@ pub(crate) struct Spawn {
     pub(crate) data: *mut (),
     pub(crate) name: Option<Arc<str>>,
     pub(crate) spawned_at: &'static Location<'static>,
+    /// The spawner's number; 0 for none.
+    pub(crate) parent: u64,
 }
 
 impl Core {
@@ -108,6 +112,7 @@ impl Core {
             budget: Cell::new(FIRST_QUOTA),
             quota: Cell::new(FIRST_QUOTA),
             last_turn: Cell::new(0),
+            known_time: Cell::new(0),
             live: Cell::new(0),
             main: Cell::new(ptr::null()),
             ending: Cell::new(false),
@@ -252,6 +257,7 @@ impl Core {
     #[inline]
     pub(crate) unsafe fn spawn(&self, spawn: Spawn) -> &Record {
         let record = self.record(spawn.name, spawn.spawned_at, 2);
+        record.parent.set(spawn.parent);
         if self.ending.get() {
             self.cancel_thread(record, Cause::END_OF_RUN);
         }

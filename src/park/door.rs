@@ -308,6 +308,7 @@ impl Core {
     #[inline(always)]
     fn suspend(&self, record: &Record, reason: &Reason) {
         record.reason.set(reason);
+        record.since.set(self.known_time.get());
         record.state.set(State::Parked);
         // SAFETY: the running thread is in the ring.
         unsafe { self.run_queue.remove(record) };

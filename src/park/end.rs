@@ -8,9 +8,11 @@ use std::sync::atomic::{Ordering, fence};
 
 use tracing::{Level, event};
 
+use super::snapshot::Line;
 use super::unclaimed::tell;
 use super::{Cancelled, Canceller, Core, fork};
 use crate::arch;
+use crate::clock;
 use crate::scheduler::record::flag;
 use crate::scheduler::task::state;
 use crate::scheduler::{Reason, Record, State, Wakers};
@@ -33,8 +35,10 @@ impl Core {
             "run: this runtime was made before a fork and stayed with the parent; make a new one here"
         );
         let main = self.record(Some(Arc::from("main")), called_at, 1);
+        main.parent.set(0);
         self.main.set(main);
         self.ending.set(false);
+        self.known_time.set(clock::coarse());
         // SAFETY: invariant 42: the record is new, and is removed below before it is released.
         unsafe { self.run_queue.push(main) };
         Self::set_current(self);
@@ -79,6 +83,8 @@ impl Core {
     pub(super) fn look_for_deadlock(&self) {
         // At the end of a run all are cancelled already.
         let mut certain = self.ending.get() || Canceller::is_nobody();
+        let awaits = self.awaits();
+        let held = |number| awaits.get(&number).map_or(0, Vec::len);
         self.arena.for_each_live(|record| {
             // Nobody can unpark a thread that no handle was made for, or that alone holds its
             // handle.
@@ -95,12 +101,15 @@ impl Core {
                         .is_some_and(|holder| holder != record.id.get() && self.is_live(holder)),
                     Wakers::Process => false,
                     Wakers::Event | Wakers::Anyone => !reachable,
+                    Wakers::Held(count) => count <= held(record.id.get()),
                 },
             };
         });
-        // Somebody else may have a task's waker, beside its handle and the runtime itself.
+        // Somebody else may have a task's waker, beside its handle, the runtime itself, and those that
+        // are awaited.
         self.tasks.for_each(|task| {
-            certain &= task.references() <= if task.is(state::DETACHED) { 1 } else { 2 };
+            let known = if task.is(state::DETACHED) { 1 } else { 2 };
+            certain &= task.references() as usize <= known + held(task.number);
         });
         let certain = certain || only_os_thread();
         // Whoever has let go of a handle, or has ended, may have left a letter before.
@@ -143,44 +152,30 @@ impl Core {
         panic!("{report}");
     }
 
+    /// A line for each green thread and task: its name, its number, where it was spawned, what it waits
+    /// for. The main thread runs when it reports its own deadlock, and says itself what it waited for.
     fn deadlock_report(&self, main_waits_for: Option<&Reason>) -> String {
-        let mut count = 0;
-        self.arena
-            .for_each_live(|record| count += usize::from(!is_idle_runner(record)));
+        // SAFETY: there is a main thread as long as anything parks, and its record lives.
+        let main = unsafe { &*self.main.get() };
+        let all = self.snapshots();
         let futures = match self.tasks.live() {
             0 => String::new(),
             count => format!(" and {count} futures"),
         };
+        let count = all.len() - self.tasks.live();
         let mut report = format!(
             "deadlock: all {count} green threads{futures} are parked and nothing can wake them\n"
         );
-        self.describe_parked(&mut report, main_waits_for);
+        for one in all {
+            let one = match main_waits_for {
+                Some(reason) if one.number == main.id.get() => one.parked_as(main, reason),
+                _ => one,
+            };
+            // Writing to a string does not fail.
+            let _ = writeln!(report, "  {}", Line(&one));
+        }
         report
     }
-
-    /// A line for each green thread that waits: its name, its number, where it was spawned, what
-    /// for. The main one runs when it reports its own deadlock, and says itself what it waited for.
-    fn describe_parked(&self, report: &mut String, main_waits_for: Option<&Reason>) {
-        self.arena.for_each_live(|record| {
-            if is_idle_runner(record) {
-                return;
-            }
-            // Writing to a string does not fail.
-            let own = main_waits_for.filter(|_| std::ptr::eq(record, self.main.get()));
-            let _ = match record.reason().or(own) {
-                Some(reason) => writeln!(report, "  {record}: {reason}"),
-                None => writeln!(report, "  {record}"),
-            };
-        });
-        self.tasks.for_each(|task| {
-            let _ = writeln!(report, "  {task}");
-        });
-    }
-}
-
-/// Whether the thread waits for tasks to poll: it is in nobody's way.
-fn is_idle_runner(record: &Record) -> bool {
-    record.has(flag::RUNNER) && !record.has(flag::POLLING)
 }
 
 /// Whether this process has no other OS thread, so that nobody else could wake anything.

@@ -25,6 +25,7 @@ mod unparker;
 mod region;
 mod around;
 mod cancelled;
+pub(crate) mod snapshot;
 
 pub use crate::scheduler::reason::Reason;
 pub use queue::WaitQueue;

@@ -223,6 +223,7 @@ impl Core {
             record.add_extra(extra::LOCALS);
         }
         record.set_task(outer);
+        task.since.set(self.known_time.get());
         task.runner.set(ptr::null());
         task.clear(state::POLLING);
         if task.is(state::DONE) {

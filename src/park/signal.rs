@@ -127,6 +127,17 @@ pub(super) fn is_signal_waker(waker: &Waker) -> bool {
     ptr::eq(waker.vtable(), &raw const WAKER)
 }
 
+/// The number of the green thread that `waker` wakes, if it is a `block_on`'s.
+pub(super) fn woken(waker: &Waker) -> Option<u64> {
+    let signal: *const Signal = waker.data().cast();
+    // SAFETY: the data of such a waker is a signal, which the waker keeps.
+    let home = is_signal_waker(waker).then(|| unsafe { &(*signal).home })?;
+    match home {
+        Home::Green { number, .. } => Some(*number),
+        Home::Os(_) => None,
+    }
+}
+
 /// Signals that nobody else has, kept for the next who needs one.
 #[derive(Default)]
 pub(super) struct Spares(Cell<Vec<Arc<Signal>>>);
@@ -282,23 +293,18 @@ impl Wakeup {
             }
             return;
         };
-        // A signal that nobody else has is never set.
-        let wakers = match self.is_shared() {
-            false => Wakers::Local,
-            true => Wakers::Process,
-        };
-        let reason = Reason::new(what).woken_by(wakers);
+        let reason = Reason::new(what).woken_by(Wakers::Held(self.wakers()));
         if core.park(&reason, Limit::None, self.mask, || signal.take()) == Outcome::Cancelled {
             core.park(&reason, Limit::None, Mask::Yes, || signal.take());
             self.mask = Mask::Yes;
         }
     }
 
-    /// Whether somebody else has the signal.
-    fn is_shared(&self) -> bool {
+    /// How many wakers have the signal: beside this call nobody else does.
+    fn wakers(&self) -> usize {
         // SAFETY: it came from an `Arc`, which is counted for this value and stays so.
         let signal = ManuallyDrop::new(unsafe { Arc::from_raw(self.signal()) });
-        Arc::strong_count(&signal) > 1
+        Arc::strong_count(&signal) - 1
     }
 
     #[cold]

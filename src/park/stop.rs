@@ -2,11 +2,12 @@
 //! stop is reported, and what cannot stop is leaked.
 
 use std::cell::Cell;
-use std::fmt::{Display, Write as _};
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::ptr;
 use std::time::Duration;
 
+use super::snapshot::{Kind, Line};
 use super::{Cause, Core, Limit, Mask, Outcome};
 use crate::clock;
 use crate::scheduler::record::flag;
@@ -78,12 +79,13 @@ impl Core {
                     return self.leak(main);
                 }
                 limit = Limit::None;
-                self.report_the_rest(format_args!(
-                    "the run has ended, and {} of its green threads have not stopped after {:?}; it \
-                     goes on waiting for them",
-                    self.live.get() - 1,
-                    self.stopping.patience.get()
-                ));
+                let patience = self.stopping.patience.get();
+                self.report_the_rest(|who| {
+                    format!(
+                        "the run has ended, and {who} have not stopped after {patience:?}; it goes on \
+                         waiting for them"
+                    )
+                });
                 continue;
             }
             // Some put off their cancel while another unwound: once more, unless nobody ended.
@@ -159,11 +161,8 @@ impl Core {
     /// may still borrow from them; their records say that they have ended, so nothing wakes them.
     #[cold]
     fn leak(&self, main: &Record) {
-        let count = self.live.get() - 1;
         if !cfg!(panic = "abort") {
-            self.report_the_rest(format_args!(
-                "the run has ended, but {count} of its green threads would not stop"
-            ));
+            self.report_the_rest(|who| format!("the run has ended, but {who} would not stop"));
         }
         self.arena.for_each_live(|record| {
             if ptr::eq(record, main) {
@@ -185,28 +184,29 @@ impl Core {
         self.leaked.set(true);
     }
 
-    /// Says `what` on stderr, and then of each green thread that has not ended who it is, where it
-    /// was spawned, and what it waits for.
+    /// Says on stderr what `what` makes of how many there are, and then of each green thread and task that
+    /// has not ended who it is, where it was spawned, and what it waits for.
     #[cold]
-    fn report_the_rest(&self, what: impl Display) {
-        let mut report = format!("greenlit: {what}\n");
-        let mut count = 0;
-        self.arena.for_each_live(|record| {
-            if ptr::eq(record, self.main.get()) {
-                return;
+    fn report_the_rest(&self, what: impl FnOnce(&str) -> String) {
+        // SAFETY: there is a main thread until all others have ended, and its record lives.
+        let main = unsafe { &*self.main.get() }.id.get();
+        let mut all = self.snapshots();
+        all.retain(|one| one.number != main);
+        let futures = all.iter().filter(|one| one.kind() == Kind::Task).count();
+        let who = match (all.len() - futures, futures) {
+            (threads, 0) => format!("{threads} of its green threads"),
+            (0, futures) => format!("{futures} of its futures"),
+            (threads, futures) => {
+                format!("{threads} of its green threads and {futures} of its futures")
             }
-            count += 1;
-            if count > MOST_NAMED {
-                return;
-            }
+        };
+        let mut report = format!("greenlit: {}\n", what(&who));
+        for one in all.iter().take(MOST_NAMED) {
             // Writing to a string does not fail.
-            let _ = match record.reason() {
-                Some(reason) => writeln!(report, "  {record}: {reason}"),
-                None => writeln!(report, "  {record}: ready to run"),
-            };
-        });
-        if count > MOST_NAMED {
-            let _ = writeln!(report, "  and {} more", count - MOST_NAMED);
+            let _ = writeln!(report, "  {}", Line(one));
+        }
+        if all.len() > MOST_NAMED {
+            let _ = writeln!(report, "  and {} more", all.len() - MOST_NAMED);
         }
         // A closed stderr is no reason to end the process.
         let _ = io::stderr().write_all(report.as_bytes());

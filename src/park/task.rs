@@ -190,11 +190,16 @@ impl Task {
     }
 }
 
+/// The task that `record`'s thread polls, if it polls one.
+pub(super) fn polled(record: &Record) -> Option<&Task> {
+    // SAFETY: invariant 101: the task that a runner polls is counted.
+    unsafe { record.task().as_ref() }
+}
+
 /// What was asked of the task that `record`'s thread polls, if it polls one.
 #[cold]
 pub(super) fn requested_task(record: &Record) -> Option<Cancelled> {
-    // SAFETY: invariant 101: the task that a runner polls is counted.
-    let task = unsafe { record.task().as_ref() }?;
+    let task = polled(record)?;
     match task.is(state::CANCELLED | state::REQUESTED) {
         true => Some(Cancelled::aimed(task.number, task.cause()?)),
         false => None,
@@ -265,6 +270,13 @@ pub(super) fn borrowed_waker(task: &Task) -> ManuallyDrop<Waker> {
 /// Whether `waker` is that of a task, of this runtime or another.
 pub(super) fn is_task_waker(waker: &Waker) -> bool {
     std::ptr::eq(waker.vtable(), &raw const WAKER)
+}
+
+/// The number of the task that `waker` wakes, if it wakes one.
+pub(super) fn woken(waker: &Waker) -> Option<u64> {
+    let task: *const Task = waker.data().cast();
+    // SAFETY: the data of a waker of ours is a task, which the waker keeps.
+    is_task_waker(waker).then(|| unsafe { (*task).number })
 }
 
 impl Core {

@@ -24,6 +24,7 @@ impl Core {
     #[cold]
     pub(super) fn serve(&self) {
         let now = clock::now();
+        self.known_time.set(now);
         let last = self.last_turn.get();
         let elapsed = now.saturating_sub(last);
         if last == 0 {
@@ -133,6 +134,11 @@ impl Core {
             self.budget.set(FIRST_QUOTA);
         }
         self.last_turn.set(now);
+        // A turn that waited without a limit has not read it: the coarse clock will do.
+        self.known_time.set(match now {
+            0 => clock::coarse().max(self.known_time.get()),
+            _ => now,
+        });
         if traced() {
             self.trace_turn(turn.events, fired);
         }

@@ -17,6 +17,8 @@ pub(crate) enum Wakers {
     Event,
     /// Any OS thread of the process that holds the green thread's handle.
     Anyone,
+    /// Whoever holds one of so many wakers.
+    Held(usize),
 }
 
 /// Why a green thread parks: shown in dumps, traces and deadlock reports.
@@ -37,6 +39,10 @@ pub struct Reason {
     /// the queue sees that by itself.
     abandoned: *const AtomicBool,
 }
+
+/// What a join waits for.
+pub(crate) const THREAD: &str = "green thread #";
+pub(crate) const TASK: &str = "future #";
 
 /// How far to the left of its flags a lock keeps its holder's number.
 pub(crate) const HOLDER_SHIFT: u32 = 2;
@@ -95,6 +101,24 @@ impl Reason {
             wakers: Wakers::Holder,
             holder,
             ..self
+        }
+    }
+
+    /// The wait for the end of a green thread.
+    pub(crate) const fn joining(number: u64) -> Self {
+        Self::new("joining").on(THREAD, number)
+    }
+
+    /// The wait for the end of a task.
+    pub(crate) const fn joining_task(number: u64) -> Self {
+        Self::new("joining").on(TASK, number)
+    }
+
+    /// The number of who could end the wait alone: who is joined, or who holds the lock.
+    pub(crate) fn awaited(&self) -> Option<u64> {
+        match self.kind == THREAD || self.kind == TASK {
+            true => Some(self.object),
+            false => self.holder(),
         }
     }
 

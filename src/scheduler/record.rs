@@ -133,8 +133,12 @@ pub(crate) struct Details {
     pub(crate) result: UnsafeCell<MaybeUninit<[usize; RESULT_WORDS]>>,
     /// What it waits for, in the frame of its park; dangling unless it is parked.
     pub(crate) reason: Cell<*const Reason>,
+    /// The last known time at its last park, in nanoseconds since the epoch.
+    pub(crate) since: Cell<u64>,
     /// Where it was spawned.
     pub(crate) spawned_at: Cell<&'static Location<'static>>,
+    /// The number of its spawner; 0 for none.
+    pub(crate) parent: Cell<u64>,
     /// Its name, if the spawner gave one.
     name: UnsafeCell<Option<Arc<str>>>,
     /// What upper layers keep with the thread: its public handle, once somebody asked for it.
@@ -182,6 +186,8 @@ impl Details {
             references: Cell::new(0),
             result: UnsafeCell::new(MaybeUninit::uninit()),
             reason: Cell::new(ptr::null()),
+            since: Cell::new(0),
+            parent: Cell::new(0),
             spawned_at: Cell::new(Location::caller()),
             name: UnsafeCell::new(None),
             handle: UnsafeCell::new(None),

@@ -89,6 +89,8 @@ pub(crate) struct Task {
     pub(crate) spawned_at: &'static Location<'static>,
     /// The number of the task or green thread that spawned it.
     pub(crate) parent: u64,
+    /// The last known time at the end of its last poll, in nanoseconds since the epoch.
+    pub(crate) since: Cell<u64>,
     /// Green threads that wait for its end.
     pub(crate) joiners: Links,
     /// Who awaits its end.
@@ -141,6 +143,7 @@ impl Task {
             number,
             spawned_at,
             parent,
+            since: Cell::new(0),
             joiners: Links::new(),
             awaiter: UnsafeCell::new(None),
             runner: Cell::new(ptr::null()),
@@ -227,6 +230,10 @@ impl Task {
             true => self.with_extra(|extra| extra.name.clone()),
             false => None,
         }
+    }
+
+    pub(crate) fn set_name(&self, name: Option<Arc<str>>) {
+        drop(self.with_extra(|extra| std::mem::replace(&mut extra.name, name)));
     }
 
     /// Why it is cancelled, or asked to end.

@@ -29,6 +29,13 @@ enum Id {
     Os(std::thread::ThreadId),
 }
 
+impl ThreadId {
+    /// That of the green thread `number`.
+    pub(super) const fn of_number(number: u64) -> Self {
+        Self(Id::Green(number))
+    }
+}
+
 struct Inner {
     name: Option<Arc<str>>,
     home: Home,

@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread::Result;
 
@@ -17,6 +18,7 @@ use super::handle::{self, Thread};
 use super::scope;
 use super::task::TaskClaim;
 use super::watch::{EndWatch, Whose};
+use crate::park::snapshot::Snapshot;
 use crate::park::{
     Cancelled, Cause, Core, Limit, Mask, Outcome, TaskRef, is_panic, refuse_in_child, report,
 };
@@ -134,6 +136,29 @@ impl<T> JoinHandle<T> {
         match &self.of {
             Of::Thread(claim) => claim.request(cause, deadline),
             Of::Task(claim) => claim.request(cause, deadline),
+        }
+    }
+
+    /// Gives the thread another name, which reports and [`all`](super::all) show from now on.
+    /// [`Thread::name`] shows the one that it had when its [`Thread`] was asked for first.
+    pub fn set_name(&self, name: impl Into<Arc<str>>) {
+        let name = Some(name.into());
+        match &self.of {
+            Of::Thread(claim) => claim.record().set_name(name),
+            Of::Task(claim) => claim.task().set_name(name),
+        }
+    }
+
+    /// What the thread does now, as one of [`all`](super::all); `None` once it has ended, and where
+    /// its runtime does not run.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        if self.is_finished() {
+            return None;
+        }
+        match &self.of {
+            Of::Thread(claim) => Some(Core::of(claim.record())?.snapshot_of(claim.record())),
+            Of::Task(claim) => claim.snapshot(),
         }
     }
 
@@ -267,7 +292,7 @@ impl<T> Claim<T> {
         // SAFETY: invariant 43: the node is pinned to this frame and unlinked by its drop; the
         // queue lies in a record that the claim keeps.
         unsafe { record.joiners.push(&node) };
-        let reason = Reason::new("joining").on("green thread #", record.id.get());
+        let reason = Reason::joining(record.id.get());
         if unwinding
             || core.park(&reason, Limit::None, Mask::No, || !node.is_linked()) == Outcome::Cancelled
         {

@@ -3,6 +3,7 @@
 //! OS thread. What std has and is not replaced here is std's own.
 
 mod spawn;
+mod try_spawn;
 mod join;
 mod task;
 mod watch;
@@ -13,6 +14,7 @@ mod handle;
 mod stacks;
 mod panic_hook;
 mod switches;
+mod snapshot;
 
 use std::fmt;
 use std::result::Result as StdResult;
@@ -21,6 +23,7 @@ use std::time::Duration;
 // Names that are declared here stand before those of a glob.
 pub use std::thread::*;
 
+pub use crate::park::snapshot::{Kind, Snapshot, State};
 pub use cancel::CancelOnDrop;
 pub use handle::{Thread, ThreadId, current};
 pub use join::JoinHandle;
@@ -31,9 +34,11 @@ pub use panic_hook::set_panic_hook;
 pub use scope::{
     Race, Scope, ScopeBuilder, ScopedJoinHandle, TryJoinHandle, TryScope, race, scope, try_scope,
 };
-pub use spawn::{Builder, spawn};
+pub use snapshot::{Dump, all, dump, set_name, snapshot};
+pub use spawn::{Builder, spawn, try_spawn};
 pub use stacks::{on_os_stack, stack_high_water, trim_stacks};
 pub use switches::{assert_switches, no_switch};
+pub use try_spawn::TrySpawnError;
 pub(crate) use watch::EndWatch;
 
 use crate::clock::{self, Instant};

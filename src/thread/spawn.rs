@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use super::join::{self, Claim, JoinHandle};
 use super::scope;
+use super::try_spawn::TrySpawnError;
 use crate::park::{Core, Spawn, cancelled_thread, refuse_in_child};
 use crate::scheduler::Record;
 use crate::scheduler::record::{extra, flag};
-use crate::stack::{LEAST_BYTES, SizeClass};
+use crate::stack::{LEAST_BYTES, SizeClass, Stack};
 
 /// Closures that are larger, or aligned to more, are boxed, so that a spawn touches one page of the
 /// new stack and a small stack holds any.
@@ -57,6 +58,46 @@ where
         Ok(claim) => JoinHandle::new(claim),
         Err(error) => refuse(&error),
     }
+}
+
+/// As [`spawn`], and gives the closure back where it cannot be spawned: admission, for who would
+/// rather turn work away than take in more than [`max_threads`](crate::runtime::Builder::max_threads).
+///
+/// Nothing waits for room here. A scope with a
+/// [limit](crate::thread::ScopeBuilder::at_most) does, as does who takes a permit of a
+/// [`Semaphore`](crate::sync::Semaphore) first.
+///
+/// # Errors
+///
+/// [`TrySpawnError::Full`] where the runtime's `max_threads` live already;
+/// [`NoRuntime`](TrySpawnError::NoRuntime) outside a runtime; [`Stack`](TrySpawnError::Stack) where no
+/// stack can be made.
+///
+/// # Examples
+///
+/// ```
+/// use greenlit::{Runtime, thread};
+///
+/// let mut runtime = Runtime::builder().max_threads(1).build()?;
+/// runtime.run(|| {
+///     let first = thread::try_spawn(|| 1).unwrap();
+///     let refused = thread::try_spawn(|| 2).unwrap_err();
+///     assert!(refused.is_full());
+///     assert_eq!(first.join().unwrap(), 1);
+///     // Now there is room.
+///     let second = thread::try_spawn(refused.into_inner()).unwrap();
+///     assert_eq!(second.join().unwrap(), 2);
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[track_caller]
+pub fn try_spawn<F, T>(f: F) -> Result<JoinHandle<T>, TrySpawnError<F>>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    // SAFETY: both bounds are `'static`.
+    unsafe { try_spawn_on(None, None, Location::caller(), f) }.map(JoinHandle::new)
 }
 
 #[cold]
@@ -122,6 +163,22 @@ impl Builder {
         unsafe { self.spawn_unchecked(f) }
     }
 
+    /// As [`spawn`](Self::spawn), and gives the closure back where it cannot be spawned.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_spawn`]; [`TrySpawnError::Stack`] also for a stack size that cannot be served.
+    #[track_caller]
+    pub fn try_spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, TrySpawnError<F>>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        let name = self.name.map(Arc::from);
+        // SAFETY: both bounds are `'static`.
+        unsafe { try_spawn_on(self.stack_size, name, Location::caller(), f) }.map(JoinHandle::new)
+    }
+
     /// Spawns a green thread that runs `f`, which may borrow.
     ///
     /// # Safety
@@ -173,41 +230,66 @@ pub(super) unsafe fn spawn_on<F, T>(
 where
     F: FnOnce() -> T,
 {
-    if size_of::<F>() > LARGEST_IN_PLACE || align_of::<F>() > LARGEST_IN_PLACE {
-        let f = Box::new(f);
-        // SAFETY: the caller's duty.
-        return unsafe { spawn_in_place(stack_size, name, spawned_at, f) };
-    }
     // SAFETY: the caller's duty.
-    unsafe { spawn_in_place(stack_size, name, spawned_at, f) }
+    unsafe { try_spawn_on(stack_size, name, spawned_at, f) }.map_err(io::Error::from)
 }
 
-/// As `spawn_on`, for closures that are no larger than that.
+/// As `spawn_on`, and gives the closure back.
 ///
 /// # Safety
 ///
 /// The same.
 #[inline]
-unsafe fn spawn_in_place<F, T>(
+unsafe fn try_spawn_on<F, T>(
     stack_size: Option<usize>,
     name: Option<Arc<str>>,
     spawned_at: &'static Location<'static>,
     f: F,
-) -> io::Result<Claim<T>>
+) -> Result<Claim<T>, TrySpawnError<F>>
 where
     F: FnOnce() -> T,
 {
     let Some(core) = Core::current() else {
-        return Err(no_runtime());
+        refuse_in_child();
+        return Err(TrySpawnError::NoRuntime(f));
     };
     if !core.admits() {
-        return Err(full());
+        return Err(TrySpawnError::Full(f));
     }
-    let class = match stack_size {
-        None => core.default_class(),
-        Some(bytes) => SizeClass::for_size(bytes)?,
+    let stack = match stack_size {
+        None => core.pool().acquire(core.default_class()),
+        Some(bytes) => SizeClass::for_size(bytes)
+            .map_err(io::Error::from)
+            .and_then(|class| core.pool().acquire(class)),
     };
-    let stack = core.pool().acquire(class)?;
+    let stack = match stack {
+        Ok(stack) => stack,
+        Err(error) => return Err(TrySpawnError::Stack(f, error)),
+    };
+    if size_of::<F>() > LARGEST_IN_PLACE || align_of::<F>() > LARGEST_IN_PLACE {
+        // SAFETY: the caller's duty.
+        return Ok(unsafe { place(core, stack, name, spawned_at, Box::new(f)) });
+    }
+    // SAFETY: the caller's duty.
+    Ok(unsafe { place(core, stack, name, spawned_at, f) })
+}
+
+/// Puts a closure that is no larger than that onto a stack, and spawns the thread that runs it.
+///
+/// # Safety
+///
+/// As `spawn_on`.
+#[inline]
+unsafe fn place<F, T>(
+    core: &Core,
+    stack: Stack,
+    name: Option<Arc<str>>,
+    spawned_at: &'static Location<'static>,
+    f: F,
+) -> Claim<T>
+where
+    F: FnOnce() -> T,
+{
     // The closure lies at the top of the stack, aligned as it and the first frame ask.
     let align = align_of::<F>().max(16);
     let base = stack.base();
@@ -223,29 +305,13 @@ where
         data: top.cast(),
         name,
         spawned_at,
+        parent: core.current_number(),
     };
     // SAFETY: `root` reads the closure once, never returns and catches what unwinds; the caller
     // says that what the closure borrows lives as long as its thread.
     let record = unsafe { core.spawn(spawn) };
     // SAFETY: `spawn` counted one reference for this claim, and the thread's result is a `T`.
-    Ok(unsafe { Claim::new(record) })
-}
-
-#[cold]
-fn no_runtime() -> io::Error {
-    refuse_in_child();
-    io::Error::new(
-        io::ErrorKind::Unsupported,
-        "no runtime runs on this OS thread; call it inside greenlit::run",
-    )
-}
-
-#[cold]
-fn full() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::WouldBlock,
-        "the runtime's max_threads green threads live already",
-    )
+    unsafe { Claim::new(record) }
 }
 
 /// The first frame of every green thread.

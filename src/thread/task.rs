@@ -8,6 +8,7 @@ use std::thread::Result;
 use super::handle::{self, Thread};
 use super::spawn::Builder;
 use crate::clock::Instant;
+use crate::park::snapshot::Snapshot;
 use crate::park::{
     Cancelled, Cause, Core, Limit, Mask, Outcome, TaskRef, drop_unclaimed, refuse_in_child,
 };
@@ -44,6 +45,12 @@ impl<T> TaskClaim<T> {
     pub(super) fn thread(&self) -> &Thread {
         self.thread
             .get_or_init(|| handle::of_ended(self.task.number, self.task.name()))
+    }
+
+    /// What the task does, which has not ended.
+    pub(super) fn snapshot(&self) -> Option<Snapshot> {
+        let core = Core::here().filter(|core| core.serial == self.task.serial)?;
+        Some(core.snapshot_of_task(&self.task))
     }
 
     /// The result of a task that has ended; it is taken once.
@@ -105,7 +112,7 @@ impl<T> TaskClaim<T> {
         // SAFETY: invariant 43: the node is pinned to this frame and unlinked by its drop; the
         // queue lies in a task that the claim keeps.
         unsafe { task.joiners.push(&node) };
-        let reason = Reason::new("joining").on("future #", task.number);
+        let reason = Reason::joining_task(task.number);
         if unwinding
             || core.park(&reason, Limit::None, Mask::No, || !node.is_linked()) == Outcome::Cancelled
         {
