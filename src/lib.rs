@@ -65,6 +65,7 @@ pub mod fs;
 pub mod signal;
 pub mod os;
 mod select;
+mod handle;
 #[expect(
     unsafe_code,
     reason = "a runtime that could not stop its threads is not freed"
@@ -78,4 +79,5 @@ mod porting {}
 #[doc = include_str!("../docs/CANCELLATION.md")]
 mod cancellation {}
 
+pub use handle::{Handle, RemoteHandle, RuntimeEnded};
 pub use runtime::{Builder, Runtime, run};

@@ -6,6 +6,7 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::time::Duration;
 
+use crate::handle::Handle;
 use crate::park::Core;
 use crate::stack::{self, SizeClass};
 
@@ -98,6 +99,13 @@ impl Runtime {
         }
     }
 
+    /// What reaches this runtime from other OS threads. What they send before a run begins in it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        // SAFETY: the core lives as long as `self`.
+        Handle::of(unsafe { self.core.as_ref() })
+    }
+
     /// Runs `f` as the main green thread; see [`run`].
     ///
     /// # Panics
@@ -115,6 +123,8 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
+        // SAFETY: the core lives as long as `self`.
+        unsafe { self.core.as_ref() }.mailbox.close();
         // Threads that would not stop may still be in its queues: then it stays for ever.
         // SAFETY: the core lives as long as `self`.
         if !unsafe { self.core.as_ref() }.leaked.get() {

@@ -20,6 +20,7 @@ const ROWS: &[&[&str]] = &[
     ],
     &["net", "fs", "process", "signal"],
     &["os", "select"],
+    &["handle"],
     &["runtime"],
     &["lib"],
 ];

@@ -1,5 +1,6 @@
 //! Futures: tasks, what threads wait for, and what becomes of them.
 
+mod alone;
 mod by_hand;
 mod futures;
 
@@ -10,3 +11,6 @@ mod future_promise;
 mod future_sleep;
 mod future_snapshot;
 mod future_timeout;
+mod handle;
+mod handle_cancel;
+mod handle_ends;

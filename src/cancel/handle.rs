@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::scope::Shared;
-use crate::park::{Canceller, Cause, Core, Mailbox, Parcel, Stop};
+use crate::park::{Cause, Core, Mailbox, Outsider, Parcel, Stop};
 
 /// Cancels a [`Scope`](super::Scope) from any OS thread: made by
 /// [`Scope::handle`](super::Scope::handle).
@@ -35,7 +35,7 @@ use crate::park::{Canceller, Cause, Core, Mailbox, Parcel, Stop};
 pub struct Handle {
     remote: Arc<Remote>,
     /// Says that somebody may still cancel something: such waits are no deadlock.
-    _counted: Canceller,
+    _counted: Outsider,
 }
 
 /// What the handles of a scope share with it.
@@ -57,7 +57,7 @@ impl Handle {
     pub(super) fn new(remote: Arc<Remote>) -> Self {
         Self {
             remote,
-            _counted: Canceller::new(),
+            _counted: Outsider::new(),
         }
     }
 

@@ -10,7 +10,7 @@ use tracing::{Level, event};
 
 use super::snapshot::Line;
 use super::unclaimed::tell;
-use super::{Cancelled, Canceller, Core, fork};
+use super::{Cancelled, Core, Outsider, fork};
 use crate::arch;
 use crate::clock;
 use crate::scheduler::record::flag;
@@ -42,6 +42,8 @@ impl Core {
         // SAFETY: invariant 42: the record is new, and is removed below before it is released.
         unsafe { self.run_queue.push(main) };
         Self::set_current(self);
+        // What was sent before comes before what the closure does.
+        self.read_letters();
 
         let result = catch_unwind(AssertUnwindSafe(f));
 
@@ -82,7 +84,7 @@ impl Core {
     #[cold]
     pub(super) fn look_for_deadlock(&self) {
         // At the end of a run all are cancelled already.
-        let mut certain = self.ending.get() || Canceller::is_nobody();
+        let mut certain = self.ending.get() || Outsider::is_nobody();
         let awaits = self.awaits();
         let held = |number| awaits.get(&number).map_or(0, Vec::len);
         self.arena.for_each_live(|record| {

@@ -1,11 +1,13 @@
-//! Letters from other OS threads: whom to unpark, what to cancel. They are read by the runtime's own
+//! Letters from other OS threads: whom to unpark, what to cancel, what to do. They are read by the runtime's own
 //! turns, and a batch of them costs one write to the notifier.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
+use super::Core;
 use super::task::TaskRef;
 use crate::reactor::Shared;
 use crate::scheduler::Record;
@@ -16,9 +18,16 @@ use crate::scheduler::Record;
 pub(crate) struct Mailbox {
     /// Whose sleep a letter ends; it goes with its runtime, and then nobody reads letters.
     reactor: Weak<Shared>,
-    letters: Mutex<Vec<Letter>>,
+    letters: Mutex<Letters>,
     /// The runtime's number; 0 for none.
     serial: u64,
+}
+
+#[derive(Debug, Default)]
+struct Letters {
+    unread: Vec<Letter>,
+    /// Whether the runtime has gone.
+    is_closed: bool,
 }
 
 pub(super) enum Letter {
@@ -26,6 +35,7 @@ pub(super) enum Letter {
     Unpark(usize, u64),
     Wake(TaskRef),
     Parcel(Arc<dyn Parcel>),
+    Errand(Box<dyn Errand>),
 }
 
 /// Every runtime's mailbox, by the runtime's number: for who wakes something from another OS thread, and
@@ -38,11 +48,17 @@ pub(crate) trait Parcel: Send + Sync {
     fn open(&self);
 }
 
+/// What is to be done in the runtime, by a task that it makes.
+pub(crate) trait Errand: Send {
+    /// As [`Parcel::open`]. One that is never opened is dropped on the runtime's OS thread.
+    fn open(self: Box<Self>, core: &Core);
+}
+
 impl Mailbox {
     pub(crate) fn new(reactor: &Arc<Shared>, serial: u64) -> Arc<Self> {
         let mailbox = Arc::new(Self {
             reactor: Arc::downgrade(reactor),
-            letters: Mutex::new(Vec::new()),
+            letters: Mutex::default(),
             serial,
         });
         let mut mailboxes = MAILBOXES.write().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +76,10 @@ impl Mailbox {
     pub(crate) fn closed() -> Self {
         Self {
             reactor: Weak::new(),
-            letters: Mutex::new(Vec::new()),
+            letters: Mutex::new(Letters {
+                unread: Vec::new(),
+                is_closed: true,
+            }),
             serial: 0,
         }
     }
@@ -80,32 +99,71 @@ impl Mailbox {
         self.leave(|| Letter::Wake(task));
     }
 
-    fn leave(&self, letter: impl FnOnce() -> Letter) {
-        let Some(reactor) = self.reactor.upgrade() else {
-            return;
-        };
+    /// Has the runtime see to `errand`, if it is still there.
+    pub(crate) fn commission<E: Errand + 'static>(&self, errand: E) -> Result<(), E> {
+        let errand = Box::new(errand);
         let mut letters = self.letters();
-        letters.push(letter());
-        let first = letters.len() == 1;
+        if letters.is_closed {
+            return Err(*errand);
+        }
+        letters.unread.push(Letter::Errand(errand));
+        self.call_reader(letters);
+        Ok(())
+    }
+
+    fn leave(&self, letter: impl FnOnce() -> Letter) {
+        let mut letters = self.letters();
+        if !letters.is_closed {
+            letters.unread.push(letter());
+            self.call_reader(letters);
+        }
+    }
+
+    /// One letter has been added: the first ends the runtime's sleep.
+    fn call_reader(&self, letters: MutexGuard<'_, Letters>) {
+        let is_first = letters.unread.len() == 1;
         drop(letters);
-        if first {
+        if is_first && let Some(reactor) = self.reactor.upgrade() {
             reactor.notify();
         }
     }
 
-    fn letters(&self) -> MutexGuard<'_, Vec<Letter>> {
+    fn letters(&self) -> MutexGuard<'_, Letters> {
         self.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether there are letters that were not read.
     pub(super) fn has_letters(&self) -> bool {
-        !self.letters().is_empty()
+        !self.letters().unread.is_empty()
     }
 
     /// Takes all letters, in the order in which they came.
     #[cold]
     pub(super) fn take_letters(&self) -> Vec<Letter> {
-        std::mem::take(&mut *self.letters())
+        std::mem::take(&mut self.letters().unread)
+    }
+
+    /// Whether the runtime has gone: then it takes no letters.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.letters().is_closed
+    }
+
+    /// The runtime goes. What was not read is dropped here, which may run code of the user's.
+    pub(crate) fn close(&self) {
+        let unread = {
+            let mut letters = self.letters();
+            letters.is_closed = true;
+            std::mem::take(&mut letters.unread)
+        };
+        for letter in unread {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(letter))) {
+                super::report(
+                    &"what a runtime was sent",
+                    "panicked when it was dropped",
+                    payload,
+                );
+            }
+        }
     }
 }
 
@@ -122,36 +180,37 @@ impl fmt::Debug for Letter {
             Self::Unpark(..) => "Unpark",
             Self::Wake(_) => "Wake",
             Self::Parcel(_) => "Parcel",
+            Self::Errand(_) => "Errand",
         })
     }
 }
 
-/// How many there are who could cancel something from another OS thread.
-static CANCELLERS: AtomicUsize = AtomicUsize::new(0);
+/// How many there are who could start or cancel something from another OS thread.
+static OUTSIDERS: AtomicUsize = AtomicUsize::new(0);
 
 /// One of those: while it lives, no wait of a process is a deadlock for certain.
-pub(crate) struct Canceller(());
+pub(crate) struct Outsider(());
 
-impl Canceller {
+impl Outsider {
     pub(crate) fn new() -> Self {
-        CANCELLERS.fetch_add(1, Ordering::Relaxed);
+        OUTSIDERS.fetch_add(1, Ordering::Relaxed);
         Self(())
     }
 
     /// Whether there is none.
     pub(super) fn is_nobody() -> bool {
-        CANCELLERS.load(Ordering::Acquire) == 0
+        OUTSIDERS.load(Ordering::Acquire) == 0
     }
 }
 
-impl Clone for Canceller {
+impl Clone for Outsider {
     fn clone(&self) -> Self {
         Self::new()
     }
 }
 
-impl Drop for Canceller {
+impl Drop for Outsider {
     fn drop(&mut self) {
-        CANCELLERS.fetch_sub(1, Ordering::Release);
+        OUTSIDERS.fetch_sub(1, Ordering::Release);
     }
 }

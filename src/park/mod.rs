@@ -40,7 +40,7 @@ pub use cancelled::Cancelled;
 pub(crate) use core::{Core, Spawn};
 pub(crate) use door::{Limit, Mask, Outcome, Refused};
 pub(crate) use fork::refuse_in_child;
-pub(crate) use mailbox::{Canceller, Mailbox, Parcel};
+pub(crate) use mailbox::{Errand, Mailbox, Outsider, Parcel};
 pub(crate) use os_stack::on_os_stack;
 pub(crate) use region::{
     cancelled_thread, catches, go_on_unwinding, not_switched, not_unwound, shielded, watched,

@@ -51,6 +51,8 @@ impl Core {
     pub(super) fn stop_the_rest(&self, main: &Record) {
         self.ending.set(true);
         main.clear(flag::CANCELLED | flag::DEADLOCKED);
+        // What was sent and has not begun is among what remains.
+        self.read_letters();
         if self.live.get() == 1 && self.tasks.live() == 0 {
             return;
         }

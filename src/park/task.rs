@@ -308,6 +308,19 @@ impl Core {
         task
     }
 
+    /// Makes a task that nobody joins, for another OS thread: no task or green thread has spawned it.
+    pub(crate) fn start_task(
+        &self,
+        future: impl Future<Output = ()> + 'static,
+        spawned_at: &'static Location<'static>,
+    ) -> TaskRef {
+        // SAFETY: it is `'static`.
+        let task = unsafe { self.new_child(0, future, None, spawned_at) };
+        task.set(state::DETACHED);
+        self.schedule(&task);
+        task
+    }
+
     /// As `spawn_task`, but the task is not queued: somebody wakes it.
     ///
     /// # Safety
@@ -319,7 +332,23 @@ impl Core {
         name: Option<Arc<str>>,
         spawned_at: &'static Location<'static>,
     ) -> TaskRef {
-        let numbers = (self.serial, self.number(), self.current_number());
+        // SAFETY: the caller's duty.
+        unsafe { self.new_child(self.current_number(), future, name, spawned_at) }
+    }
+
+    /// As `new_task`, spawned by `parent`, the number of a task or a green thread.
+    ///
+    /// # Safety
+    ///
+    /// The same.
+    unsafe fn new_child<F: Future>(
+        &self,
+        parent: u64,
+        future: F,
+        name: Option<Arc<str>>,
+        spawned_at: &'static Location<'static>,
+    ) -> TaskRef {
+        let numbers = (self.serial, self.number(), parent);
         let cell = Box::new(Cell {
             header: Task::new(Cell::<F>::VTABLE, numbers, spawned_at, name),
             body: UnsafeCell::new(Body {

@@ -146,7 +146,7 @@ impl Core {
 
     /// Does what other OS threads have asked for.
     #[cold]
-    fn read_letters(&self) {
+    pub(super) fn read_letters(&self) {
         for letter in self.mailbox.take_letters() {
             match letter {
                 Letter::Unpark(record, number) => {
@@ -154,6 +154,7 @@ impl Core {
                 }
                 Letter::Wake(task) => self.read_word(&task),
                 Letter::Parcel(parcel) => parcel.open(),
+                Letter::Errand(errand) => errand.open(self),
             }
         }
     }

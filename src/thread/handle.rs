@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::YieldError;
-use crate::park::{Core, Limit, Mailbox, Mask};
+use crate::park::{Cause, Core, Limit, Mailbox, Mask};
 use crate::scheduler::record::Handle;
 use crate::scheduler::{Reason, Record, State, Wakers};
 
@@ -158,6 +158,29 @@ impl Thread {
                     core.unpark(record);
                 }
             }
+        }
+    }
+
+    /// Cancels a green thread of the runtime that this OS thread runs; others are left as they are.
+    pub(crate) fn cancel_here(&self, cause: Cause) {
+        let Home::Green {
+            number,
+            record,
+            mailbox,
+            ..
+        } = &self.inner.home
+        else {
+            return;
+        };
+        let here = Core::here().filter(|core| Arc::ptr_eq(&core.mailbox, mailbox));
+        let Some(core) = here.filter(|_| *record != 0) else {
+            return;
+        };
+        // SAFETY: invariant 41: the mailbox says that the record lies in this core's arena.
+        let record: &Record = unsafe { &*std::ptr::with_exposed_provenance(*record) };
+        if record.id.get() == *number {
+            core.cancel_thread(record, cause);
+            core.wake_listeners();
         }
     }
 

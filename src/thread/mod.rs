@@ -35,6 +35,7 @@ pub use scope::{
     Race, Scope, ScopeBuilder, ScopedJoinHandle, TryJoinHandle, TryScope, race, scope, try_scope,
 };
 pub use snapshot::{Dump, all, dump, set_name, snapshot};
+pub(crate) use spawn::spawn_from;
 pub use spawn::{Builder, spawn, try_spawn};
 pub use stacks::{on_os_stack, stack_high_water, trim_stacks};
 pub use switches::{assert_switches, no_switch};

@@ -100,6 +100,23 @@ where
     unsafe { try_spawn_on(None, None, Location::caller(), f) }.map(JoinHandle::new)
 }
 
+/// Spawns a green thread that was asked for at `spawned_at`.
+///
+/// # Errors
+///
+/// As [`Builder::spawn`].
+pub(crate) fn spawn_from<F, T>(
+    spawned_at: &'static Location<'static>,
+    f: F,
+) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    // SAFETY: both bounds are `'static`.
+    unsafe { spawn_on(None, None, spawned_at, f) }.map(JoinHandle::new)
+}
+
 #[cold]
 #[track_caller]
 pub(super) fn refuse(error: &io::Error) -> ! {

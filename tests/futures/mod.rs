@@ -1,4 +1,4 @@
-//! What the tests of futures share: a log, and a gate that somebody opens.
+//! What the tests of futures share: a log, a gate that somebody opens, and what goes on elsewhere.
 
 #![allow(
     dead_code,
@@ -10,8 +10,12 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
+use std::thread as os;
+
+use greenlit::Handle;
+use greenlit::blocking::unblock;
 
 /// What happened, in order.
 #[derive(Clone, Default)]
@@ -52,5 +56,21 @@ impl Future for Gate {
         }
         gate.1.push(context.waker().clone());
         Poll::Pending
+    }
+}
+
+/// Runs `f` on another OS thread, with a handle of this runtime, and waits for it; green threads run
+/// meanwhile.
+pub fn elsewhere<T: Send + 'static>(f: impl FnOnce(Handle) -> T + Send + 'static) -> T {
+    let handle = Handle::current();
+    unblock(move || f(handle))
+}
+
+/// Sends the number of the OS thread that drops it.
+pub struct Dropped(pub mpsc::Sender<os::ThreadId>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _ = self.0.send(os::current().id());
     }
 }
