@@ -59,6 +59,11 @@ pub mod sync;
     reason = "tasks are made of futures that are pinned by hand"
 )]
 pub mod future;
+#[expect(
+    unsafe_code,
+    reason = "callbacks are tasks, which may borrow where they are made"
+)]
+pub mod event_loop;
 pub mod net;
 pub mod process;
 pub mod fs;

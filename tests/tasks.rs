@@ -4,6 +4,7 @@ mod alone;
 mod by_hand;
 mod futures;
 
+mod event_loop_calls;
 mod future;
 mod future_ends;
 mod future_many;

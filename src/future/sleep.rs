@@ -111,6 +111,18 @@ impl Sleep {
         }
     }
 
+    /// A sleep whose timer is set already, in `core`; it wakes nobody before what is returned was called
+    /// with whom to wake.
+    pub(crate) fn set_in(core: &Core, deadline: u64) -> (Self, impl FnOnce(Waker)) {
+        let number = core.timers.set_future(deadline, Waker::noop().clone());
+        let serial = core.serial;
+        let sleep = Self {
+            deadline,
+            timer: Timer::Slot { serial, number },
+        };
+        (sleep, move |waker| change_waker(serial, number, waker))
+    }
+
     /// When it is ready. For a deadline past what the clock counts, 584 years ahead, the last that it
     /// counts.
     #[must_use]
@@ -145,7 +157,7 @@ impl Sleep {
 
     /// Whether the deadline has passed; else the task is woken when it does. Unlike `poll` it does not
     /// let others run first.
-    pub(super) fn poll_deadline(&mut self, context: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_deadline(&mut self, context: &Context<'_>) -> Poll<()> {
         if let Timer::Slot { serial, number } = self.timer
             && let Some(core) = Core::current().filter(|core| core.serial == serial)
         {

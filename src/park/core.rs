@@ -74,6 +74,9 @@ pub(crate) struct Core {
     default_class: SizeClass,
     /// The runner that takes tasks from the queue; null while there is none.
     pub(super) on_duty: Cell<*const Record>,
+    /// Whether a timer was set to a point in time that had passed: the runner fires it before what is
+    /// queued later.
+    pub(super) overdue: Cell<bool>,
     /// How many runners there are.
     pub(super) runners: Cell<usize>,
     /// Futures that were spawned.
@@ -126,6 +129,7 @@ impl Core {
             max_threads,
             default_class,
             on_duty: Cell::new(ptr::null()),
+            overdue: Cell::new(false),
             runners: Cell::new(0),
             tasks: Tasks::new(),
             wakers: Cell::new(Vec::new()),

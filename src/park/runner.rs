@@ -41,6 +41,11 @@ impl Core {
         self.call_runner();
     }
 
+    /// Whether there is something to do for a runner.
+    fn has_work(&self) -> bool {
+        self.tasks.queued() > 0 || self.overdue.get() || self.has_wakers()
+    }
+
     fn has_wakers(&self) -> bool {
         let wakers = self.wakers.take();
         let has_some = !wakers.is_empty();
@@ -99,7 +104,7 @@ impl Core {
     pub(super) fn leave_duty(&self, record: &Record) {
         if ptr::eq(self.on_duty.get(), record) {
             self.on_duty.set(ptr::null());
-            if self.tasks.queued() > 0 || self.has_wakers() {
+            if self.has_work() {
                 self.make_runner();
             }
         }
@@ -126,6 +131,9 @@ impl Core {
         let reason = Reason::new("waiting for a future to be woken");
         loop {
             // 1. What is queued by now, and no more, so that others get their turn.
+            if self.overdue.get() {
+                self.fire_overdue();
+            }
             for _ in 0..self.tasks.queued() {
                 // SAFETY: invariant 101: what was queued is counted.
                 let Some(task) = (unsafe { self.tasks.pop().as_ref() }) else {
@@ -143,13 +151,13 @@ impl Core {
                 return;
             }
             // 3. The green threads that can run, or those that will.
-            if self.tasks.queued() > 0 || self.has_wakers() {
+            if self.has_work() {
                 self.yield_plain();
             } else if self.is_over_for_runners() {
                 return;
             } else {
                 self.park(&reason, Limit::None, Mask::Yes, || {
-                    self.tasks.queued() > 0 || self.has_wakers() || self.is_over_for_runners()
+                    self.has_work() || self.is_over_for_runners()
                 });
             }
         }

@@ -30,6 +30,11 @@ impl TaskRef {
         task.retain();
         Self(NonNull::from(task))
     }
+
+    /// What wakes the task.
+    pub(crate) fn waker(&self) -> Waker {
+        Waker::clone(&borrowed_waker(self))
+    }
 }
 
 impl Deref for TaskRef {

@@ -117,13 +117,7 @@ impl Core {
             if timeout != Timeout::Zero {
                 now = clock::now();
             }
-            while let Some(timer) = self.timers.pop_due(now) {
-                fired += 1;
-                match timer {
-                    Fired::Thread(record) => self.unpark(record),
-                    Fired::Future(waker) => self.wake(waker),
-                }
-            }
+            fired = self.fire_timers(now);
         }
         if at_most == Timeout::Zero {
             // From its end: a turn that is slow by itself must not make the next one due.
@@ -142,6 +136,35 @@ impl Core {
         if traced() {
             self.trace_turn(turn.events, fired);
         }
+    }
+
+    /// Fires those timers that are due, and counts them.
+    fn fire_timers(&self, now: u64) -> usize {
+        let mut fired = 0;
+        while let Some(timer) = self.timers.pop_due(now) {
+            fired += 1;
+            match timer {
+                Fired::Thread(record) => self.unpark(record),
+                Fired::Future(waker) => self.wake(waker),
+            }
+        }
+        fired
+    }
+
+    /// A timer that wakes a task was set to a point in time that has passed: the runner does not wait
+    /// for a turn.
+    pub(crate) fn note_overdue(&self) {
+        self.overdue.set(true);
+        self.call_runner();
+    }
+
+    /// Fires the timers that are due, where one was when it was set.
+    #[cold]
+    pub(super) fn fire_overdue(&self) {
+        self.overdue.set(false);
+        let now = clock::now();
+        self.timers.stamp(now);
+        self.fire_timers(now);
     }
 
     /// Does what other OS threads have asked for.
