@@ -23,9 +23,15 @@ pub(super) struct Entry {
 const _: () = assert!(size_of::<Entry>() == 24);
 
 impl Entry {
-    #[inline]
+    /// In one number, whose comparison takes a compare and a subtraction: no branch that guesses.
+    #[inline(always)]
+    fn key(&self) -> u128 {
+        u128::from(self.deadline) << 64 | u128::from(self.sequence)
+    }
+
+    #[inline(always)]
     fn before(&self, other: &Self) -> bool {
-        (self.deadline, self.sequence) < (other.deadline, other.sequence)
+        self.key() < other.key()
     }
 }
 
