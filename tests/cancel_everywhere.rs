@@ -10,18 +10,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use greenlit::cancel::{self, Cancelled, Scope};
 use greenlit::coroutine::Coroutine;
+use greenlit::future::{self, Promise};
 use greenlit::io::{self, BufRead, BufReader, Read, Write};
 use greenlit::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use greenlit::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use greenlit::park::{Reason, WaitQueue, Waiter};
 use greenlit::process::{Command, Stdio};
 use greenlit::signal::{Signal, Signals};
+use greenlit::sync::queue::Queue;
 use greenlit::sync::{
     Barrier, Condvar, Event, LazyLock, Mutex, Once, OnceLock, RwLock, Semaphore, WaitGroup,
     broadcast, mpmc, mpsc, oneshot, watch,
 };
 use greenlit::time::{Duration, Instant, interval_at, timeout};
-use greenlit::{blocking, fs, run, select, thread};
+use greenlit::{Handle, blocking, fs, run, select, thread};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -102,6 +104,30 @@ const WAITING: &[Call] = &[
     }),
     ("OnceLock::wait", || {
         OnceLock::<()>::new().wait();
+    }),
+    ("block_on", || future::block_on(std::future::pending())),
+    ("join of a future", || {
+        drop(future::spawn(std::future::pending::<()>()).join());
+    }),
+    ("Promise::wait", || {
+        drop(Promise::<()>::new().wait().is_ok())
+    }),
+    ("RemoteHandle::join", || {
+        let remote = Handle::current().spawn_future(std::future::pending::<()>);
+        drop(remote.join());
+    }),
+    ("Queue::get", || {
+        let _ = Queue::<()>::new().get();
+    }),
+    ("Queue::put", || {
+        let queue = Queue::new().with_bound(1);
+        queue.put(()).unwrap();
+        let _ = queue.put(());
+    }),
+    ("Queue::join", || {
+        let queue = Queue::new();
+        queue.put(()).unwrap();
+        queue.join();
     }),
     ("mpsc recv", || {
         let (_sender, receiver) = mpsc::channel::<()>();
@@ -227,6 +253,7 @@ const READY: &[Call] = &[
     ("yield_now", thread::yield_now),
     ("checkpoint", cancel::checkpoint),
     ("sleep", || thread::sleep(Duration::ZERO)),
+    ("block_on", || future::block_on(async {})),
     ("Mutex::lock", || drop(Mutex::new(()).lock())),
     ("RwLock::read", || drop(RwLock::new(()).read())),
     ("RwLock::write", || drop(RwLock::new(()).write())),
