@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use greenlit::io::Source;
 use greenlit::sync::mpsc;
-use greenlit::{Runtime, thread};
+use greenlit::{Runtime, future, thread};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
@@ -208,4 +208,34 @@ fn dies_of_deadlock() -> bool {
         .err()
         .and_then(|report| report.downcast::<String>().ok());
     report.is_some_and(|report| report.starts_with("deadlock: all 1 green threads"))
+}
+
+/// Whether the OS thread that wakes futures outside a runtime is there, and waits.
+fn timer_thread_waits() -> bool {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    tasks.filter_map(Result::ok).any(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat"));
+        stat.is_ok_and(|stat| stat.contains("(greenlit-timer) S"))
+    })
+}
+
+/// Rule 28: the OS thread that wakes futures outside a runtime stays with the parent; a child whose
+/// future sleeps starts its own.
+#[test]
+fn a_future_sleeps_in_a_forked_child() {
+    alone("a_future_sleeps_in_a_forked_child", || {
+        let sleep = || future::block_on(future::sleep(Duration::from_millis(1)));
+        sleep();
+        while !timer_thread_waits() {
+            std::thread::yield_now();
+        }
+        match forked() {
+            None => {
+                nix::unistd::alarm::set(20);
+                sleep();
+                exit(true);
+            }
+            Some(child) => reap(child),
+        }
+    });
 }
