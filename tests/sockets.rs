@@ -9,6 +9,7 @@ mod datagrams;
 mod io;
 mod net;
 mod polled;
+mod polled_calls;
 mod polled_ends;
 mod readiness;
 mod split;

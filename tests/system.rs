@@ -1,10 +1,12 @@
 //! Files, pipes, children, signals and the standard streams.
 
 mod alone;
+mod polling;
 
 mod blocking;
 mod fs;
 mod pipe;
+mod polled_system;
 mod process;
 mod signal;
 mod signal_children;

@@ -13,6 +13,7 @@ mod cached;
 mod pipe;
 mod stdio;
 mod split;
+mod traits;
 mod watch;
 mod readiness;
 
@@ -34,6 +35,6 @@ pub(crate) use cached::{read_cached, read_cached_at};
 pub(crate) use end::End;
 pub(crate) use peer::{accept, receive_from};
 pub(crate) use pidfd::open_pidfd;
-pub(crate) use polled::polled_by_reference;
 pub(crate) use ready::{check_cancel, enter_call};
 pub(crate) use source::Kind;
+pub(crate) use traits::{polled_by_reference, polled_end_is_read, polled_end_is_written};

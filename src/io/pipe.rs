@@ -3,9 +3,11 @@
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::pin::Pin;
 use std::process::Stdio;
+use std::task::{Context, Poll};
 
-use super::{End, Pollable, ReadyArm};
+use super::{End, Pollable, ReadyArm, polled_end_is_read, polled_end_is_written};
 
 /// Makes a pipe, as [`std::io::pipe`].
 ///
@@ -205,3 +207,6 @@ impl Write for PipeWriter {
         Ok(())
     }
 }
+
+polled_end_is_read!(PipeReader);
+polled_end_is_written!(PipeWriter);

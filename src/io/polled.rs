@@ -2,10 +2,12 @@
 //! reactor, and have the future polled again. Everything of the runtime is let go before each call,
 //! since it may be the user's, and before a waker is cloned, which is (invariant 55).
 
+use std::future::poll_fn;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, Waker, ready};
 
+use super::readiness::Stand;
 use super::ready::retry_interrupted;
 use super::{Kind, Source, outside};
 use crate::park::{self, Core, refuse_in_child};
@@ -72,6 +74,31 @@ impl<T: AsFd> Source<T> {
         self.poll_with(context, Direction::Read, op)
     }
 
+    /// As [`when_readable`](Self::when_readable), as a future. Where that is dropped before its end,
+    /// `op` was not called or has returned `WouldBlock`, and nothing of the future is left.
+    ///
+    /// # Errors
+    ///
+    /// Those of `op`, and what epoll_ctl(2) says.
+    pub async fn when_readable_async<R>(
+        &self,
+        op: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.when_async(Direction::Read, op).await
+    }
+
+    /// As [`when_readable_async`](Self::when_readable_async), for writes.
+    ///
+    /// # Errors
+    ///
+    /// Those of `op`, and what epoll_ctl(2) says.
+    pub async fn when_writable_async<R>(
+        &self,
+        op: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.when_async(Direction::Write, op).await
+    }
+
     /// As [`poll_when_readable`](Self::poll_when_readable), for writes.
     ///
     /// # Errors
@@ -85,18 +112,29 @@ impl<T: AsFd> Source<T> {
         self.poll_with(context, Direction::Write, op)
     }
 
+    async fn when_async<R>(
+        &self,
+        direction: Direction,
+        mut op: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let fd = self.get_ref().as_fd();
+        let mut stand = Stand::new(&self.registrations, fd, direction);
+        poll_fn(|context| {
+            let leave_waker = |waker: &Waker| stand.leave_waker(waker);
+            self.poll_loop(context, direction, |_| false, &mut op, leave_waker)
+        })
+        .await
+    }
+
     /// Readiness is asked of the kernel, since the caller's own calls are not seen here.
     fn poll_ready(&self, context: &mut Context<'_>, direction: Direction) -> Poll<io::Result<()>> {
         let fd = self.get_ref().as_fd();
-        self.poll_loop(
-            context,
-            direction,
-            |()| false,
-            |_| match outside::is_ready(fd, direction)? {
+        self.poll_with(context, direction, |_| {
+            match outside::is_ready(fd, direction)? {
                 true => Ok(()),
                 false => Err(io::ErrorKind::WouldBlock.into()),
-            },
-        )
+            }
+        })
     }
 
     /// An operation whose result says nothing about readiness.
@@ -107,7 +145,9 @@ impl<T: AsFd> Source<T> {
         direction: Direction,
         op: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.poll_loop(context, direction, |_| false, op)
+        let place = self.place(direction);
+        let leave_waker = |waker: &Waker| place.leave_waker(waker);
+        self.poll_loop(context, direction, |_| false, op, leave_waker)
     }
 
     /// A read of up to `wanted` bytes: where it moves fewer, a TCP stream is known to be empty.
@@ -119,7 +159,9 @@ impl<T: AsFd> Source<T> {
         op: impl FnMut(&T) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         let is_short = |&count: &usize| 0 < count && count < wanted;
-        self.poll_loop(context, Direction::Read, is_short, op)
+        let place = self.place(Direction::Read);
+        let leave_waker = |waker: &Waker| place.leave_waker(waker);
+        self.poll_loop(context, Direction::Read, is_short, op, leave_waker)
     }
 
     /// A write of `wanted` bytes: where it moves fewer, a TCP stream's buffer is known to be full.
@@ -131,16 +173,35 @@ impl<T: AsFd> Source<T> {
         op: impl FnMut(&T) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         let is_short = |&count: &usize| count < wanted;
-        self.poll_loop(context, Direction::Write, is_short, op)
+        let place = self.place(Direction::Write);
+        let leave_waker = |waker: &Waker| place.leave_waker(waker);
+        self.poll_loop(context, Direction::Write, is_short, op, leave_waker)
     }
 
-    /// The loop. `is_short` says of a result that it proves the readiness consumed.
+    /// Whether a call is not known to block.
+    fn may_attempt(&self, direction: Direction) -> bool {
+        Core::current()
+            .and_then(|core| self.registrations.entry(&core.reactor))
+            .is_none_or(|entry| entry.is_ready(direction))
+    }
+
+    fn place(&self, direction: Direction) -> Place<'_> {
+        Place {
+            registrations: &self.registrations,
+            fd: self.get_ref().as_fd(),
+            direction,
+        }
+    }
+
+    /// The loop. `is_short` says of a result that it proves the readiness consumed; `leave_waker` has a
+    /// waker woken when the source becomes ready, and says no where it is.
     fn poll_loop<R>(
         &self,
         context: &mut Context<'_>,
         direction: Direction,
         is_short: impl Fn(&R) -> bool,
         mut op: impl FnMut(&T) -> io::Result<R>,
+        mut leave_waker: impl FnMut(&Waker) -> io::Result<bool>,
     ) -> Poll<io::Result<R>> {
         let inner = self.get_ref();
         let mut attempt = || {
@@ -154,13 +215,8 @@ impl<T: AsFd> Source<T> {
             return Poll::Ready(outside::repeat(inner.as_fd(), direction, None, attempt));
         }
         ready!(park::proceed(context));
-        let place = Place {
-            registrations: &self.registrations,
-            fd: inner.as_fd(),
-            direction,
-        };
         loop {
-            if place.is_ready() {
+            if self.may_attempt(direction) {
                 match retry_interrupted(&mut attempt) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     result => {
@@ -173,7 +229,7 @@ impl<T: AsFd> Source<T> {
                 }
                 self.consume(direction)?;
             }
-            if place.leave_waker(context.waker())? {
+            if leave_waker(context.waker())? {
                 return Poll::Pending;
             }
         }
@@ -183,18 +239,11 @@ impl<T: AsFd> Source<T> {
 /// One direction of a source, at which a task's waker is left.
 struct Place<'a> {
     registrations: &'a reactor::Source,
-    fd: std::os::fd::BorrowedFd<'a>,
+    fd: BorrowedFd<'a>,
     direction: Direction,
 }
 
 impl Place<'_> {
-    /// Whether a call is not known to block.
-    fn is_ready(&self) -> bool {
-        Core::current()
-            .and_then(|core| self.registrations.entry(&core.reactor))
-            .is_none_or(|entry| entry.is_ready(self.direction))
-    }
-
     /// Has `waker` woken when the source becomes ready; false where it is.
     fn leave_waker(&self, waker: &Waker) -> io::Result<bool> {
         let mut own: Option<Waker> = None;
@@ -233,7 +282,7 @@ impl Place<'_> {
 pub(super) fn register<'a>(
     registrations: &reactor::Source,
     core: &'a Core,
-    fd: std::os::fd::BorrowedFd<'_>,
+    fd: BorrowedFd<'_>,
 ) -> io::Result<&'a reactor::Entry> {
     let entry = registrations.register(&core.reactor, fd);
     wake_released(core);
@@ -246,56 +295,3 @@ pub(super) fn wake_released(core: &Core) {
         core.wake(waker);
     }
 }
-
-/// `AsyncRead` or `AsyncWrite` for a type by what its shared reference does.
-macro_rules! polled_by_reference {
-    (read $($ours:tt)*) => {
-        /// As its shared reference.
-        impl futures_io::AsyncRead for $($ours)* {
-            fn poll_read(
-                self: Pin<&mut Self>,
-                context: &mut Context<'_>,
-                buf: &mut [u8],
-            ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut &*self).poll_read(context, buf)
-            }
-
-            fn poll_read_vectored(
-                self: Pin<&mut Self>,
-                context: &mut Context<'_>,
-                bufs: &mut [io::IoSliceMut<'_>],
-            ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut &*self).poll_read_vectored(context, bufs)
-            }
-        }
-    };
-    (write $($ours:tt)*) => {
-        /// As its shared reference.
-        impl futures_io::AsyncWrite for $($ours)* {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                context: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut &*self).poll_write(context, buf)
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                context: &mut Context<'_>,
-                bufs: &[io::IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut &*self).poll_write_vectored(context, bufs)
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Pin::new(&mut &*self).poll_flush(context)
-            }
-
-            fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Pin::new(&mut &*self).poll_close(context)
-            }
-        }
-    };
-}
-pub(crate) use polled_by_reference;

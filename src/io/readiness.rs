@@ -1,4 +1,5 @@
-//! `Readiness`: a future that a source is ready, which takes its waker back when it is dropped.
+//! `Readiness`: a future that a source is ready. A future's place at the reactor, which takes the waker
+//! back when the future is dropped.
 
 use std::fmt;
 use std::future::Future;
@@ -19,6 +20,42 @@ use crate::reactor::{self, Direction, Place};
 /// descriptor. It may be polled again after that, and waits for the next time.
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Readiness<'a> {
+    stand: Stand<'a>,
+}
+
+impl<'a> Readiness<'a> {
+    pub(super) fn new(
+        registrations: &'a reactor::Source,
+        fd: BorrowedFd<'a>,
+        direction: Direction,
+    ) -> Self {
+        Self {
+            stand: Stand::new(registrations, fd, direction),
+        }
+    }
+}
+
+impl Future for Readiness<'_> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stand = &mut self.stand;
+        if Core::current().is_none() {
+            refuse_in_child();
+            return Poll::Ready(outside::wait(stand.fd, stand.direction, None));
+        }
+        ready!(park::proceed(context));
+        while !stand.is_ready()? {
+            if stand.leave_waker(context.waker())? {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Where a future stands that waits for a source, by a key of its own.
+pub(super) struct Stand<'a> {
     registrations: &'a reactor::Source,
     fd: BorrowedFd<'a>,
     direction: Direction,
@@ -26,7 +63,7 @@ pub struct Readiness<'a> {
     place: Option<Place>,
 }
 
-impl<'a> Readiness<'a> {
+impl<'a> Stand<'a> {
     pub(super) fn new(
         registrations: &'a reactor::Source,
         fd: BorrowedFd<'a>,
@@ -59,7 +96,7 @@ impl<'a> Readiness<'a> {
     }
 
     /// Has `waker` woken when the source becomes ready; false where it has.
-    fn leave_waker(&mut self, waker: &Waker) -> io::Result<bool> {
+    pub(super) fn leave_waker(&mut self, waker: &Waker) -> io::Result<bool> {
         let mut own: Option<Waker> = None;
         loop {
             let Some(core) = Core::current() else {
@@ -109,25 +146,7 @@ impl<'a> Readiness<'a> {
     }
 }
 
-impl Future for Readiness<'_> {
-    type Output = io::Result<()>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if Core::current().is_none() {
-            refuse_in_child();
-            return Poll::Ready(outside::wait(self.fd, self.direction, None));
-        }
-        ready!(park::proceed(context));
-        while !self.is_ready()? {
-            if self.leave_waker(context.waker())? {
-                return Poll::Pending;
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for Readiness<'_> {
+impl Drop for Stand<'_> {
     fn drop(&mut self) {
         self.take_back();
     }
@@ -136,8 +155,8 @@ impl Drop for Readiness<'_> {
 impl fmt::Debug for Readiness<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Readiness")
-            .field("fd", &self.fd)
-            .field("direction", &self.direction)
+            .field("fd", &self.stand.fd)
+            .field("direction", &self.stand.direction)
             .finish_non_exhaustive()
     }
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::task::{Context, Poll};
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -17,16 +18,36 @@ impl<S: StdSocket> Socket<S> {
         &self,
         what: &'static str,
     ) -> io::Result<(OwnedFd, Option<SockaddrStorage>)> {
-        self.read_with(what, |listener| {
-            let listener = listener.as_fd();
-            // Others may have put the description into blocking mode, so it is asked first.
-            if self.options.is_foreign() && !is_ready(&listener, PollFlags::POLLIN)? {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            skip_aborted(|| crate::io::accept(listener))
-        })
+        self.read_with(what, |listener| self.try_accept(listener))
+    }
+
+    /// As [`accept`](Self::accept), as a future.
+    pub(super) async fn accept_async(&self) -> io::Result<(OwnedFd, Option<SockaddrStorage>)> {
+        let source = self.source();
+        source
+            .when_readable_async(|listener| self.try_accept(listener))
+            .await
+    }
+
+    /// As [`accept`](Self::accept), polled.
+    pub(super) fn poll_accept(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<(OwnedFd, Option<SockaddrStorage>)>> {
+        self.source()
+            .poll_when_readable(context, |listener| self.try_accept(listener))
+    }
+
+    fn try_accept(&self, listener: &S) -> io::Result<(OwnedFd, Option<SockaddrStorage>)> {
+        let listener = listener.as_fd();
+        // Others may have put the description into blocking mode, so it is asked first.
+        if self.options.is_foreign() && !is_ready(&listener, PollFlags::POLLIN)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        skip_aborted(|| crate::io::accept(listener))
     }
 }
+
 /// Calls `accept` until it gives anything but a connection that was aborted in the queue.
 /// Each such answer takes one connection off the queue, so this ends.
 fn skip_aborted<T>(mut accept: impl FnMut() -> io::Result<T>) -> io::Result<T> {

@@ -2,11 +2,13 @@
 //! OS thread. Called by everything in `net` that binds or connects.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::{io, iter, option, slice, vec};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::{fmt, io, iter, option, slice, vec};
 
 use nix::sys::socket::SockaddrStorage;
 
-use crate::blocking;
+use crate::blocking::{self, Unblock};
 
 /// Converts or resolves a value to socket addresses, as [`std::net::ToSocketAddrs`] does.
 ///
@@ -43,6 +45,51 @@ pub trait ToSocketAddrs {
     ///
     /// The green thread unwinds at once; a look-up goes on without it.
     fn to_socket_addrs(&self) -> io::Result<Self::Iter>;
+
+    /// Resolves this value, as a future. A look-up that is under way when that is dropped goes on
+    /// without it.
+    ///
+    /// An implementation that does not provide this one resolves in place, by
+    /// [`to_socket_addrs`](Self::to_socket_addrs).
+    ///
+    /// # Errors
+    ///
+    /// As [`to_socket_addrs`](Self::to_socket_addrs).
+    fn to_socket_addrs_async(&self) -> Resolved<Self::Iter> {
+        Resolved(Resolving::Known(Some(self.to_socket_addrs())))
+    }
+}
+
+/// The addresses that a value stands for, once they are known. Made by
+/// [`ToSocketAddrs::to_socket_addrs_async`].
+#[must_use = "a future does nothing unless it is polled"]
+pub struct Resolved<I>(Resolving<I>);
+
+enum Resolving<I> {
+    /// Nothing had to be looked up; `None` once that was said.
+    Known(Option<io::Result<I>>),
+    LooksUp(Unblock<io::Result<I>>),
+}
+
+impl<I> Unpin for Resolved<I> {}
+
+impl<I> Future for Resolved<I> {
+    type Output = io::Result<I>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<I>> {
+        match &mut self.0 {
+            Resolving::Known(known) => {
+                Poll::Ready(known.take().expect("a future is not polled after its end"))
+            }
+            Resolving::LooksUp(job) => Pin::new(job).poll(context),
+        }
+    }
+}
+
+impl<I> fmt::Debug for Resolved<I> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Resolved").finish_non_exhaustive()
+    }
 }
 
 /// Calls `attempt` on each address until one succeeds.
@@ -61,12 +108,29 @@ pub(super) fn first_success<A: ToSocketAddrs, T>(
             Err(error) => last_error = Some(error),
         }
     }
-    Err(last_error.unwrap_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "could not resolve to any addresses",
-        )
-    }))
+    Err(last_error.unwrap_or_else(no_address))
+}
+
+/// As [`first_success`], as a future.
+pub(super) async fn first_success_async<A: ToSocketAddrs, T>(
+    addresses: A,
+    mut attempt: impl AsyncFnMut(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last_error = None;
+    for address in addresses.to_socket_addrs_async().await? {
+        match attempt(address).await {
+            Ok(value) => return Ok(value),
+            Err(error) => last_error = Some(error),
+        }
+    }
+    Err(last_error.unwrap_or_else(no_address))
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "could not resolve to any addresses",
+    )
 }
 
 impl ToSocketAddrs for SocketAddr {
@@ -127,6 +191,14 @@ impl ToSocketAddrs for (&str, u16) {
             Err(_) => look_up((host.to_owned(), port)),
         }
     }
+
+    fn to_socket_addrs_async(&self) -> Resolved<Self::Iter> {
+        let (host, port) = *self;
+        match host.parse::<IpAddr>() {
+            Ok(_) => Resolved(Resolving::Known(Some(self.to_socket_addrs()))),
+            Err(_) => look_up_async((host.to_owned(), port)),
+        }
+    }
 }
 
 impl ToSocketAddrs for (String, u16) {
@@ -134,6 +206,10 @@ impl ToSocketAddrs for (String, u16) {
 
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         (self.0.as_str(), self.1).to_socket_addrs()
+    }
+
+    fn to_socket_addrs_async(&self) -> Resolved<Self::Iter> {
+        (self.0.as_str(), self.1).to_socket_addrs_async()
     }
 }
 
@@ -146,6 +222,13 @@ impl ToSocketAddrs for str {
             Err(_) => look_up(self.to_owned()),
         }
     }
+
+    fn to_socket_addrs_async(&self) -> Resolved<Self::Iter> {
+        match self.parse::<SocketAddr>() {
+            Ok(_) => Resolved(Resolving::Known(Some(self.to_socket_addrs()))),
+            Err(_) => look_up_async(self.to_owned()),
+        }
+    }
 }
 
 impl ToSocketAddrs for String {
@@ -153,6 +236,10 @@ impl ToSocketAddrs for String {
 
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         self.as_str().to_socket_addrs()
+    }
+
+    fn to_socket_addrs_async(&self) -> Resolved<Self::Iter> {
+        self.as_str().to_socket_addrs_async()
     }
 }
 
@@ -169,6 +256,10 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
 
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         (**self).to_socket_addrs()
+    }
+
+    fn to_socket_addrs_async(&self) -> Resolved<Self::Iter> {
+        (**self).to_socket_addrs_async()
     }
 }
 
@@ -197,4 +288,13 @@ where
     T: std::net::ToSocketAddrs<Iter = vec::IntoIter<SocketAddr>> + Send + 'static,
 {
     blocking::offload_io("name lookup", move || target.to_socket_addrs())
+}
+
+/// As [`look_up`], as a future.
+fn look_up_async<T>(target: T) -> Resolved<vec::IntoIter<SocketAddr>>
+where
+    T: std::net::ToSocketAddrs<Iter = vec::IntoIter<SocketAddr>> + Send + 'static,
+{
+    let job = blocking::unblock_async(move || target.to_socket_addrs());
+    Resolved(Resolving::LooksUp(job))
 }

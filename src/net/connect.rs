@@ -19,27 +19,11 @@ pub(super) fn connect(
     address: SocketAddr,
     timeout: Option<Duration>,
 ) -> io::Result<Source<std::net::TcpStream>> {
-    let family = match address {
-        SocketAddr::V4(_) => AddressFamily::Inet,
-        SocketAddr::V6(_) => AddressFamily::Inet6,
-    };
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let socket = socket::socket(family, SockType::Stream, flags, None)?;
-    let source = Source::from_owned(std::net::TcpStream::from(socket), Kind::Stream);
-
-    // The first connect(2) starts the handshake. The next, once the socket is writable, tells how
-    // it went, so a wake-up for any other reason is seen to be one. `EAGAIN` does not mean "wait"
-    // here: the system lacks a resource.
+    let source = open(address)?;
     let address = SockaddrStorage::from(address);
-    let waited = source.write_with(
-        "TcpStream::connect",
-        timeout,
-        |socket| match socket::connect(socket.as_raw_fd(), &address) {
-            Err(Errno::EINPROGRESS | Errno::EALREADY) => Err(io::ErrorKind::WouldBlock.into()),
-            Ok(()) | Err(Errno::EISCONN) => Ok(Ok(())),
-            Err(errno) => Ok(Err(io::Error::from(errno))),
-        },
-    );
+    let waited = source.write_with("TcpStream::connect", timeout, |socket| {
+        try_connect(socket, &address)
+    });
     match waited {
         Ok(connected) => connected?,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -51,4 +35,41 @@ pub(super) fn connect(
         Err(error) => return Err(error),
     }
     Ok(source)
+}
+
+/// As [`connect`], as a future, without a limit.
+pub(super) async fn connect_async(address: SocketAddr) -> io::Result<Source<std::net::TcpStream>> {
+    let source = open(address)?;
+    let address = SockaddrStorage::from(address);
+    source
+        .when_writable_async(|socket| try_connect(socket, &address))
+        .await??;
+    Ok(source)
+}
+
+fn open(address: SocketAddr) -> io::Result<Source<std::net::TcpStream>> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket::socket(family, SockType::Stream, flags, None)?;
+    Ok(Source::from_owned(
+        std::net::TcpStream::from(socket),
+        Kind::Stream,
+    ))
+}
+
+/// The first connect(2) starts the handshake. The next, once the socket is writable, tells how it
+/// went, so a wake-up for any other reason is seen to be one. `EAGAIN` does not mean "wait" here: the
+/// system lacks a resource.
+fn try_connect(
+    socket: &std::net::TcpStream,
+    address: &SockaddrStorage,
+) -> io::Result<io::Result<()>> {
+    match socket::connect(socket.as_raw_fd(), address) {
+        Err(Errno::EINPROGRESS | Errno::EALREADY) => Err(io::ErrorKind::WouldBlock.into()),
+        Ok(()) | Err(Errno::EISCONN) => Ok(Ok(())),
+        Err(errno) => Ok(Err(io::Error::from(errno))),
+    }
 }

@@ -46,18 +46,53 @@ impl<S: StdSocket> Socket<S> {
         end: R,
         mut receive: impl FnMut(&S) -> io::Result<R>,
     ) -> io::Result<R> {
-        self.read_with(what, |inner| match receive(inner) {
-            Err(error)
-                if would_block(&error) && !self.options.is_nonblocking() && is_shut(inner)? =>
-            {
-                // What came before it was shut is still there.
-                match receive(inner) {
-                    Err(error) if would_block(&error) => Ok(end),
-                    outcome => outcome,
-                }
-            }
-            outcome => outcome,
+        self.read_with(what, |inner| match self.options.is_nonblocking() {
+            true => receive(inner),
+            false => receive_or_end(inner, end, &mut receive),
         })
+    }
+
+    /// As [`recv`](Self::recv), as a future.
+    pub(super) async fn recv_async(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let mut receive = |inner: &S| Ok(socket::recv(raw(inner), buf, flags)?);
+        let source = self.source();
+        source
+            .when_readable_async(|inner| receive_or_end(inner, 0, &mut receive))
+            .await
+    }
+
+    /// As [`recv_from`](Self::recv_from), as a future.
+    pub(super) async fn recv_from_async(
+        &self,
+        buf: &mut [u8],
+    ) -> io::Result<(usize, Option<SockaddrStorage>)> {
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let mut receive = |inner: &S| receive_from(inner.as_fd(), buf, flags);
+        let source = self.source();
+        source
+            .when_readable_async(|inner| receive_or_end(inner, (0, None), &mut receive))
+            .await
+    }
+
+    /// As [`send`](Self::send), as a future.
+    pub(super) async fn send_async(&self, buf: &[u8]) -> io::Result<usize> {
+        let source = self.source();
+        source
+            .when_writable_async(|inner| Ok(socket::send(raw(inner), buf, SEND)?))
+            .await
+    }
+
+    /// As [`send_to`](Self::send_to), as a future.
+    pub(super) async fn send_to_async(
+        &self,
+        buf: &[u8],
+        address: SockaddrStorage,
+    ) -> io::Result<usize> {
+        let source = self.source();
+        source
+            .when_writable_async(|inner| Ok(socket::sendto(raw(inner), buf, &address, SEND)?))
+            .await
     }
 
     /// Sends one datagram to the socket's peer.
@@ -75,6 +110,24 @@ impl<S: StdSocket> Socket<S> {
         self.write_with(what, |inner| {
             Ok(socket::sendto(raw(inner), buf, address, SEND)?)
         })
+    }
+}
+
+/// Runs `receive`, which returns `end` once the socket is shut down for reading.
+fn receive_or_end<S: AsFd, R: Copy>(
+    inner: &S,
+    end: R,
+    receive: &mut impl FnMut(&S) -> io::Result<R>,
+) -> io::Result<R> {
+    match receive(inner) {
+        Err(error) if would_block(&error) && is_shut(inner)? => {
+            // What came before it was shut is still there.
+            match receive(inner) {
+                Err(error) if would_block(&error) => Ok(end),
+                outcome => outcome,
+            }
+        }
+        outcome => outcome,
     }
 }
 

@@ -23,8 +23,8 @@
 // What this module has itself shadows what the glob brings.
 pub use std::net::*;
 
-pub use self::addrs::ToSocketAddrs;
-pub use self::tcp_listener::{Incoming, TcpListener};
+pub use self::addrs::{Resolved, ToSocketAddrs};
+pub use self::tcp_listener::{Incoming, IncomingAsync, TcpListener};
 pub use self::tcp_stream::TcpStream;
 pub use self::udp_socket::UdpSocket;
 

@@ -191,6 +191,15 @@ impl<S: StdSocket> Socket<S> {
         })
     }
 
+    /// As `wait_writable`, as a future, without a limit.
+    pub(super) async fn wait_writable_async(&self) -> io::Result<()> {
+        let is_writable = |inner: &S| match is_ready(inner, PollFlags::POLLOUT)? {
+            true => Ok(()),
+            false => Err(Errno::EAGAIN.into()),
+        };
+        self.source.when_writable_async(is_writable).await
+    }
+
     /// Runs `receive`, which fills up to `wanted` bytes, and parks while there are none.
     #[inline]
     pub(super) fn read_bytes(

@@ -4,7 +4,11 @@
 use std::iter::FusedIterator;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::{fmt, io};
+
+use futures_core::Stream;
 
 use nix::sys::socket::{self, Backlog};
 
@@ -95,6 +99,23 @@ impl TcpListener {
         Ok((TcpStream::from_accepted(socket), addrs::ip_address(peer)?))
     }
 
+    /// As [`accept`](Self::accept), as a future.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept), but never `WouldBlock`.
+    pub async fn accept_async(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (socket, peer) = self.socket.accept_async().await?;
+        let stream = TcpStream::from_accepted(socket);
+        Ok((stream, addrs::ip_address(peer)?))
+    }
+
+    /// An endless stream of the connections, for async code: the same as awaiting
+    /// [`accept_async`](Self::accept_async) in a loop.
+    pub fn incoming_async(&self) -> IncomingAsync<'_> {
+        IncomingAsync { listener: self }
+    }
+
     /// An endless iterator over the connections: the same as calling [`accept`](Self::accept) in a
     /// loop.
     pub fn incoming(&self) -> Incoming<'_> {
@@ -142,6 +163,28 @@ impl Iterator for Incoming<'_> {
 }
 
 impl FusedIterator for Incoming<'_> {}
+
+/// The connections of a [`TcpListener`], without end, as a stream. Made by
+/// [`TcpListener::incoming_async`].
+#[derive(Debug)]
+#[must_use = "connections are accepted as the stream is polled"]
+pub struct IncomingAsync<'a> {
+    listener: &'a TcpListener,
+}
+
+impl Stream for IncomingAsync<'_> {
+    type Item = io::Result<TcpStream>;
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<TcpStream>>> {
+        let accepted = ready!(self.listener.socket.poll_accept(context));
+        Poll::Ready(Some(
+            accepted.map(|(socket, _peer)| TcpStream::from_accepted(socket)),
+        ))
+    }
+}
 
 const _: () = {
     const fn assert_send_sync<T: Send + Sync>() {}

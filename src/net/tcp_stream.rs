@@ -59,6 +59,19 @@ impl TcpStream {
         })
     }
 
+    /// As [`connect`](Self::connect), as a future. Where that is dropped, the attempt is given up and
+    /// its socket closed.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_async<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
+        addrs::first_success_async(addr, async |address| {
+            Ok(TcpStream::new(connect::connect_async(address).await?))
+        })
+        .await
+    }
+
     /// Connects to one address, and gives up after `timeout`.
     ///
     /// # Errors

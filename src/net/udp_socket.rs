@@ -111,13 +111,8 @@ impl UdpSocket {
     ///
     /// Nothing was sent. Also parks to look up a name.
     pub fn send_to<A: ToSocketAddrs>(&self, buf: &[u8], addr: A) -> io::Result<usize> {
-        let Some(address) = addr.to_socket_addrs()?.next() else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "no addresses to send data to",
-            ));
-        };
-        let address = SockaddrStorage::from(address);
+        let address = addr.to_socket_addrs()?.next();
+        let address = SockaddrStorage::from(address.ok_or_else(no_address)?);
         self.socket.send_to("UdpSocket::send_to", buf, &address)
     }
 
@@ -147,6 +142,45 @@ impl UdpSocket {
     /// No datagram is lost.
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.receive_from("UdpSocket::recv_from", buf, MsgFlags::empty())
+    }
+
+    /// As [`send`](Self::send), as a future.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), but never `WouldBlock`.
+    pub async fn send_async(&self, buf: &[u8]) -> io::Result<usize> {
+        self.socket.send_async(buf).await
+    }
+
+    /// As [`send_to`](Self::send_to), as a future.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to`](Self::send_to), but never `WouldBlock`.
+    pub async fn send_to_async<A: ToSocketAddrs>(&self, buf: &[u8], addr: A) -> io::Result<usize> {
+        let address = addr.to_socket_addrs_async().await?.next();
+        let address = SockaddrStorage::from(address.ok_or_else(no_address)?);
+        self.socket.send_to_async(buf, address).await
+    }
+
+    /// As [`recv`](Self::recv), as a future. No datagram is lost where that is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv), but never `WouldBlock`.
+    pub async fn recv_async(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.socket.recv_async(buf).await
+    }
+
+    /// As [`recv_from`](Self::recv_from), as a future. No datagram is lost where that is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv), but never `WouldBlock`.
+    pub async fn recv_from_async(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let (length, sender) = self.socket.recv_from_async(buf).await?;
+        Ok((length, addrs::ip_address(sender)?))
     }
 
     /// As [`recv`](Self::recv), but leaves the datagram where it is: the next call gets it again.
@@ -202,4 +236,8 @@ impl UdpSocket {
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.get().local_addr()
     }
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "no addresses to send data to")
 }

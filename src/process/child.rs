@@ -7,10 +7,10 @@ use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
-use super::collect::collect;
+use super::collect::{collect, collect_async};
 use super::{ChildStderr, ChildStdin, ChildStdout, ExitStatus, Output};
-use crate::blocking::offload_apart;
-use crate::io::{Kind, Source, enter_call, open_pidfd};
+use crate::blocking::{offload_apart, unblock_apart};
+use crate::io::{Kind, Pollable, Source, enter_call, open_pidfd};
 
 /// A child process, as [`std::process::Child`]. Made by [`Command::spawn`](super::Command::spawn).
 ///
@@ -89,13 +89,7 @@ impl Child {
         if let Some(status) = self.try_wait()? {
             return Ok(status);
         }
-        // The child was not waited for, so the identifier is still its own.
-        if self.pidfd.is_none()
-            && let Ok(pidfd) = open_pidfd(self.id())
-        {
-            self.pidfd = Some(Source::from_owned(pidfd, Kind::NonBlocking));
-        }
-        if let Some(pidfd) = &self.pidfd {
+        if let Some(pidfd) = self.pidfd() {
             pidfd.wait_readable()?;
             if let Some(status) = self.try_wait()? {
                 return Ok(status);
@@ -108,6 +102,39 @@ impl Child {
             Ok(())
         })?;
         self.inner.wait()
+    }
+
+    /// As [`wait`](Self::wait), as a future. Where that is dropped, the child goes on, and can be waited
+    /// for again.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub async fn wait_async(&mut self) -> io::Result<ExitStatus> {
+        drop(self.stdin.take());
+        if let Some(status) = self.try_wait()? {
+            return Ok(status);
+        }
+        if let Some(pidfd) = self.pidfd() {
+            pidfd.watch_readable().into_readiness().await?;
+            if let Some(status) = self.try_wait()? {
+                return Ok(status);
+            }
+        }
+        let pid = Pid::from_raw(self.id().cast_signed());
+        unblock_apart(move || block_until_exit(pid)).await;
+        self.inner.wait()
+    }
+
+    /// The child's pidfd, if the system has such. The child was not waited for, so the identifier is
+    /// still its own.
+    fn pidfd(&mut self) -> Option<&Source<OwnedFd>> {
+        if self.pidfd.is_none()
+            && let Ok(pidfd) = open_pidfd(self.id())
+        {
+            self.pidfd = Some(Source::from_owned(pidfd, Kind::NonBlocking));
+        }
+        self.pidfd.as_ref()
     }
 
     /// How the child has ended; `None` while it runs. It does not park.
@@ -138,6 +165,23 @@ impl Child {
         drop(self.stdin.take());
         let (stdout, stderr) = collect(self.stdout.take(), self.stderr.take())?;
         let status = self.wait()?;
+        Ok(Output {
+            status,
+            stdout,
+            stderr,
+        })
+    }
+
+    /// As [`wait_with_output`](Self::wait_with_output), as a future. Where that is dropped, what was read
+    /// is lost, and the child goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_with_output`](Self::wait_with_output).
+    pub async fn wait_with_output_async(mut self) -> io::Result<Output> {
+        drop(self.stdin.take());
+        let (stdout, stderr) = collect_async(self.stdout.take(), self.stderr.take()).await?;
+        let status = self.wait_async().await?;
         Ok(Output {
             status,
             stdout,

@@ -1,14 +1,17 @@
 //! Reading a child's stdout and stderr at once, in one green thread or OS thread: an epoll instance
 //! that holds both pipes is itself a file descriptor that the reactor knows.
 
+use std::future::poll_fn;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::task::Poll;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::{ChildStderr, ChildStdout};
-use crate::io::{Kind, Source};
+use crate::io::{Kind, Pollable, Source};
 
 /// What one read asks for: all that a pipe holds, unless somebody made it larger.
 const CHUNK: usize = 64 * 1024;
@@ -37,6 +40,48 @@ pub(super) fn collect(
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+    Ok((out, err))
+}
+
+/// As [`collect`], as a future.
+pub(super) async fn collect_async(
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let stdout = stdout.as_ref().map(ChildStdout::source);
+    let stderr = stderr.as_ref().map(ChildStderr::source);
+    let mut chunk = vec![0; CHUNK];
+    let mut left: Vec<_> = [(stdout, &mut out), (stderr, &mut err)]
+        .into_iter()
+        .filter_map(|(pipe, data)| Some((pipe?, data)))
+        .collect();
+    while !left.is_empty() {
+        // Whichever has something; the future of the other is dropped, and leaves nothing behind.
+        let mut ready: Vec<_> = left
+            .iter()
+            .map(|(pipe, _)| pipe.watch_readable().into_readiness())
+            .collect();
+        let (index, result) = poll_fn(|context| {
+            let mut polls = ready.iter_mut().enumerate();
+            polls
+                .find_map(|(index, ready)| match Pin::new(ready).poll(context) {
+                    Poll::Ready(result) => Some(Poll::Ready((index, result))),
+                    Poll::Pending => None,
+                })
+                .unwrap_or(Poll::Pending)
+        })
+        .await;
+        drop(ready);
+        result?;
+        let (pipe, data) = &mut left[index];
+        match pipe.get_ref().read(&mut chunk) {
+            Ok(0) => drop(left.swap_remove(index)),
+            Ok(count) => data.extend_from_slice(&chunk[..count]),
+            Err(error) if is_passing(&error) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok((out, err))

@@ -5,8 +5,11 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use super::Stdio;
-use crate::io::{End, Pollable, ReadyArm, Source};
+use crate::io::{End, Pollable, ReadyArm, Source, polled_end_is_read, polled_end_is_written};
 
 /// Declares one end: its type, the pipe that it is, and the conversions that all three have.
 macro_rules! end {
@@ -128,6 +131,9 @@ end! {
 }
 readable!(ChildStdout);
 readable!(ChildStderr);
+polled_end_is_read!(ChildStdout);
+polled_end_is_read!(ChildStderr);
+polled_end_is_written!(ChildStdin);
 
 impl Write for &ChildStdin {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {

@@ -41,7 +41,7 @@
 use std::io;
 
 pub use self::name::Signal;
-pub use self::signals::{Iter, Signals};
+pub use self::signals::{Iter, IterAsync, Signals};
 
 mod name;
 mod signals;

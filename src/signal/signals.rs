@@ -1,8 +1,12 @@
 //! `Signals`: a listener for some signals, which gives each delivery once.
 
 use std::iter::FusedIterator;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::{fmt, io};
+
+use futures_core::Stream;
 
 use super::Signal;
 use crate::io::{Kind, Pollable, ReadyArm, Source};
@@ -109,6 +113,20 @@ impl Signals {
         self.recv_within(None)
     }
 
+    /// As [`recv`](Self::recv), as a future. No signal is lost where that is dropped.
+    ///
+    /// # Errors
+    ///
+    /// What `epoll_ctl(2)` says.
+    pub async fn recv_async(&self) -> io::Result<Signal> {
+        self.source
+            .when_readable_async(|listener| {
+                self.take_or_silence(listener)
+                    .ok_or_else(|| io::ErrorKind::WouldBlock.into())
+            })
+            .await
+    }
+
     /// As [`recv`](Self::recv), but does not wait: `None` where there is nothing to receive.
     #[must_use = "the signal is received, and comes to nobody else"]
     pub fn try_recv(&self) -> Option<Signal> {
@@ -182,6 +200,12 @@ impl Signals {
         self.watched.iter().any(Watched::is_behind)
     }
 
+    /// The deliveries, without end, as a stream: the same as awaiting [`recv_async`](Self::recv_async)
+    /// in a loop.
+    pub fn iter_async(&self) -> IterAsync<'_> {
+        IterAsync { signals: self }
+    }
+
     /// The deliveries, without end: the same as calling [`recv`](Self::recv) in a loop.
     pub fn iter(&self) -> Iter<'_> {
         Iter { signals: self }
@@ -244,6 +268,30 @@ impl Iterator for Iter<'_> {
 }
 
 impl FusedIterator for Iter<'_> {}
+
+/// The deliveries of a [`Signals`], without end, as a stream. Made by [`Signals::iter_async`].
+#[derive(Debug)]
+#[must_use = "signals are received as the stream is polled"]
+pub struct IterAsync<'a> {
+    signals: &'a Signals,
+}
+
+impl Stream for IterAsync<'_> {
+    type Item = io::Result<Signal>;
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Signal>>> {
+        let signals = self.signals;
+        let received = signals.source.poll_when_readable(context, |listener| {
+            signals
+                .take_or_silence(listener)
+                .ok_or_else(|| io::ErrorKind::WouldBlock.into())
+        });
+        received.map(Some)
+    }
+}
 
 const _: () = {
     const fn assert_send_sync<T: Send + Sync>() {}

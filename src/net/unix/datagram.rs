@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fmt, io};
 
+use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{self, MsgFlags};
 
@@ -169,15 +170,7 @@ impl UnixDatagram {
                 outcome => return outcome,
             }
 
-            // Either the receiver's queue is full or this socket's own buffer. The second is waited
-            // for only once the first was seen not to be so twice: if this socket has a peer, the
-            // kernel calls it writable only while the peer has room, too.
-            let receiver = Socket::from_std(StdDatagram::unbound()?)?;
-            let has_room = match receiver.get().connect_addr(socket_addr) {
-                Ok(()) => is_ready(receiver.get(), PollFlags::POLLOUT)?,
-                // The next try says why, if it concerns this socket too.
-                Err(_) => true,
-            };
+            let (receiver, has_room) = look_at(socket_addr)?;
             match (has_room, had_room) {
                 (false, _) => receiver.wait_writable(SEND_TO, deadline)?,
                 (true, false) => {}
@@ -185,6 +178,71 @@ impl UnixDatagram {
             }
             had_room = has_room;
         }
+    }
+
+    /// As [`send`](Self::send), as a future.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), but never `WouldBlock`.
+    pub async fn send_async(&self, buf: &[u8]) -> io::Result<usize> {
+        self.socket.send_async(buf).await
+    }
+
+    /// As [`send_to`](Self::send_to), as a future.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to`](Self::send_to), but never `WouldBlock`.
+    pub async fn send_to_async<P: AsRef<Path>>(&self, buf: &[u8], path: P) -> io::Result<usize> {
+        let address = SocketAddr::from_pathname(path)?;
+        self.send_to_addr_async(buf, &address).await
+    }
+
+    /// As [`send_to_addr`](Self::send_to_addr), as a future.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to`](Self::send_to), but never `WouldBlock`.
+    pub async fn send_to_addr_async(
+        &self,
+        buf: &[u8],
+        socket_addr: &SocketAddr,
+    ) -> io::Result<usize> {
+        let address = address::to_system(socket_addr)?;
+        let mut had_room = false;
+        loop {
+            match socket::sendto(raw(self.socket.get()), buf, &address, SEND) {
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                outcome => return Ok(outcome?),
+            }
+            let (receiver, has_room) = look_at(socket_addr)?;
+            match (has_room, had_room) {
+                (false, _) => receiver.wait_writable_async().await?,
+                (true, false) => {}
+                (true, true) => self.socket.wait_writable_async().await?,
+            }
+            had_room = has_room;
+        }
+    }
+
+    /// As [`recv`](Self::recv), as a future. No datagram is lost where that is dropped.
+    ///
+    /// # Errors
+    ///
+    /// What `recv(2)` reports.
+    pub async fn recv_async(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.socket.recv_async(buf).await
+    }
+
+    /// As [`recv_from`](Self::recv_from), as a future. No datagram is lost where that is dropped.
+    ///
+    /// # Errors
+    ///
+    /// What `recvfrom(2)` reports.
+    pub async fn recv_from_async(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let (length, sender) = self.socket.recv_from_async(buf).await?;
+        Ok((length, address::from_system(sender)?))
     }
 
     /// Receives one datagram into `buf`, parking until there is one, and returns its length, or
@@ -244,4 +302,19 @@ impl UnixDatagram {
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.socket.get().shutdown(how)
     }
+}
+
+/// A socket whose peer is the one at `socket_addr`, and whether that one has room.
+///
+/// Where a send finds none, either the receiver's queue is full or the sender's own buffer. The second
+/// is waited for only once the first was seen not to be so twice: if the sender has a peer, the kernel
+/// calls it writable only while the peer has room, too.
+fn look_at(socket_addr: &SocketAddr) -> io::Result<(Socket<StdDatagram>, bool)> {
+    let receiver = Socket::from_std(StdDatagram::unbound()?)?;
+    let has_room = match receiver.get().connect_addr(socket_addr) {
+        Ok(()) => is_ready(receiver.get(), PollFlags::POLLOUT)?,
+        // The next try says why, if it concerns the sender too.
+        Err(_) => true,
+    };
+    Ok((receiver, has_room))
 }

@@ -5,7 +5,11 @@ use std::iter::FusedIterator;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{SocketAddr, UnixListener as StdListener};
 use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::{fmt, io};
+
+use futures_core::Stream;
 
 use super::super::socket::{Socket, socket_type};
 use super::{UnixStream, address};
@@ -84,6 +88,23 @@ impl UnixListener {
         Ok((stream, address::from_system(peer)?))
     }
 
+    /// As [`accept`](Self::accept), as a future.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept), but never `WouldBlock`.
+    pub async fn accept_async(&self) -> io::Result<(UnixStream, SocketAddr)> {
+        let (socket, peer) = self.socket.accept_async().await?;
+        let stream = UnixStream::from_accepted(socket);
+        Ok((stream, address::from_system(peer)?))
+    }
+
+    /// An endless stream of the connections, for async code: the same as awaiting
+    /// [`accept_async`](Self::accept_async) in a loop.
+    pub fn incoming_async(&self) -> IncomingAsync<'_> {
+        IncomingAsync { listener: self }
+    }
+
     /// An endless iterator over the connections: the same as calling [`accept`](Self::accept) in a
     /// loop.
     pub fn incoming(&self) -> Incoming<'_> {
@@ -133,3 +154,25 @@ impl Iterator for Incoming<'_> {
 }
 
 impl FusedIterator for Incoming<'_> {}
+
+/// The connections of a [`UnixListener`], without end, as a stream. Made by
+/// [`UnixListener::incoming_async`].
+#[derive(Debug)]
+#[must_use = "connections are accepted as the stream is polled"]
+pub struct IncomingAsync<'a> {
+    listener: &'a UnixListener,
+}
+
+impl Stream for IncomingAsync<'_> {
+    type Item = io::Result<UnixStream>;
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<UnixStream>>> {
+        let accepted = ready!(self.listener.socket.poll_accept(context));
+        Poll::Ready(Some(
+            accepted.map(|(socket, _peer)| UnixStream::from_accepted(socket)),
+        ))
+    }
+}

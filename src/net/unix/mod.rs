@@ -6,5 +6,5 @@ mod listener;
 mod datagram;
 
 pub use self::datagram::UnixDatagram;
-pub use self::listener::{Incoming, UnixListener};
+pub use self::listener::{Incoming, IncomingAsync, UnixListener};
 pub use self::stream::UnixStream;

@@ -97,6 +97,39 @@ impl UnixStream {
         }
     }
 
+    /// As [`connect`](Self::connect), as a future. Where that is dropped, the attempt is given up.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_async<P: AsRef<Path>>(path: P) -> io::Result<UnixStream> {
+        let address = SocketAddr::from_pathname(path)?;
+        UnixStream::connect_addr_async(&address).await
+    }
+
+    /// As [`connect_addr`](Self::connect_addr), as a future. Where that is dropped, the attempt is given
+    /// up.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_addr_async(socket_addr: &SocketAddr) -> io::Result<UnixStream> {
+        let address = address::to_system(socket_addr)?;
+        let socket = new_socket(SockFlag::SOCK_NONBLOCK)?;
+        match socket::connect(socket.as_raw_fd(), &address) {
+            Ok(()) => Ok(UnixStream::from_accepted(socket)),
+            Err(Errno::EAGAIN) => {
+                let caller = Arc::new(());
+                let waits = Arc::downgrade(&caller);
+                let connect = move || connect_blocking(&address, &waits);
+                let stream = blocking::unblock_async(connect).await?;
+                stream.set_nonblocking(true)?;
+                Ok(UnixStream::from_accepted(stream.into()))
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
     /// Connects to a listener whose queue is full. No event says when there is room again, so
     /// another OS thread waits for it in connect(2).
     fn wait_for_room(address: UnixAddr) -> io::Result<UnixStream> {

@@ -9,4 +9,4 @@
 
 pub use std::os::unix::net::*;
 
-pub use crate::net::unix::{Incoming, UnixDatagram, UnixListener, UnixStream};
+pub use crate::net::unix::{Incoming, IncomingAsync, UnixDatagram, UnixListener, UnixStream};

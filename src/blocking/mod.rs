@@ -1,6 +1,8 @@
 //! Calls that would stall the OS thread run on a pool of others (the crate `blocking`) while the
 //! green thread that asked is parked: [`unblock`], and what name lookup and `fs` are made of.
 
+mod job;
+
 use std::cell::UnsafeCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -10,6 +12,8 @@ use std::{ptr, thread};
 
 use crate::park::{Core, Limit, Mailbox, Mask, refuse_in_child};
 use crate::scheduler::{Reason, Wakers};
+pub(crate) use job::unblock_apart;
+pub use job::{Unblock, unblock_async};
 
 /// Runs `f` on another OS thread, of a pool that grows with the demand, and returns its result;
 /// other green threads run meanwhile. Outside a runtime it runs `f` in place, as the blocking call
