@@ -85,6 +85,8 @@ const OF_STREAMS: &[&str] = &[
 const EXEMPT: &[(&str, &str, &str)] = &[
     ("src/coroutine/generator.rs", "yield_", SUSPENDS),
     ("src/coroutine/symmetric/mod.rs", "yield_to", SUSPENDS),
+    ("src/future/coroutine.rs", "poll", SUSPENDS),
+    ("src/future/promise.rs", "add_done_callback", NO_WAIT),
     ("src/net/socket.rs", "read_timeout", OPTION),
     ("src/net/socket.rs", "write_timeout", OPTION),
     ("src/net/udp_options.rs", "join_multicast_v4", OPTION),

@@ -106,6 +106,10 @@ async fn gathered<T>(mut tasks: FuturesUnordered<Indexed<CancelOnDrop<T>>>) -> E
 /// [`cancel_on_drop`](crate::thread::JoinHandle::cancel_on_drop) says that they are not to.
 /// [`thread::race`](crate::thread::race) is for green threads that borrow.
 ///
+/// # Cancellation
+///
+/// Dropping the future drops all of `futures`.
+///
 /// # Examples
 ///
 /// ```
@@ -224,6 +228,10 @@ pub type Waited<F> = (Vec<(usize, <F as Future>::Output)>, Vec<F>);
 /// else is ready by then counts as done. Futures that are not `Unpin`, as async blocks, are boxed
 /// (`Box::pin`) or spawned.
 ///
+/// # Cancellation
+///
+/// Dropping the future drops those that are not ready, and the outputs of those that are.
+///
 /// # Examples
 ///
 /// ```
@@ -248,6 +256,10 @@ where
 }
 
 /// As [`wait`], but no longer than `timeout`, which is no error: what is ready by then is done.
+///
+/// # Cancellation
+///
+/// As [`wait`].
 ///
 /// # Examples
 ///
