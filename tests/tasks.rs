@@ -5,6 +5,7 @@ mod by_hand;
 mod futures;
 
 mod event_loop_calls;
+mod event_loop_ready;
 mod future;
 mod future_ends;
 mod future_many;

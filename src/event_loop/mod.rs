@@ -6,5 +6,7 @@
 //! the run those that have not run are cancelled.
 
 mod calls;
+mod ready;
 
 pub use calls::{Callback, call_at, call_later, call_soon};
+pub use ready::{ReadyCallback, add_reader, add_writer, remove_reader, remove_writer};
