@@ -59,9 +59,9 @@ enum Side {
 ///     let (ours, mut theirs) = UnixStream::pair()?;
 ///     let ours = Rc::new(ours);
 ///     let (sender, bytes) = mpsc::channel();
-///     add_reader(ours.clone(), move |mut stream: &UnixStream| {
+///     add_reader(ours.clone(), move |stream| {
 ///         let mut byte = [0];
-///         stream.read_exact(&mut byte).unwrap();
+///         (&**stream).read_exact(&mut byte).unwrap();
 ///         sender.send(byte[0]).unwrap();
 ///     })?;
 ///     theirs.write_all(b"hi")?;
