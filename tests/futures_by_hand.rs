@@ -2,52 +2,14 @@
 //! polled and dropped, what it was to get goes to somebody, and once.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use greenlit::sync::{Event, Mutex, MutexGuard, Permit, Semaphore, mpmc, mpsc, oneshot};
+use greenlit::sync::{
+    Event, Mutex, MutexGuard, Permit, RwLock, RwLockWriteGuard, Semaphore, mpmc, mpsc, oneshot,
+};
 
-/// Counts how often it is woken.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Count {
-    fn new() -> (Arc<Self>, Waker) {
-        let count = Arc::new(Self::default());
-        (count.clone(), Waker::from(count))
-    }
-
-    fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
-
-fn poll<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
-    poll_for(future, Waker::noop())
-}
-
-fn poll_for<F: Future + ?Sized>(future: &mut Pin<Box<F>>, waker: &Waker) -> Poll<F::Output> {
-    future.as_mut().poll(&mut Context::from_waker(waker))
-}
-
-#[track_caller]
-fn ready<T>(poll: Poll<T>) -> T {
-    match poll {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("it is not ready"),
-    }
-}
+use crate::counted::{Boxed, Count, poll, poll_for, ready};
 
 /// Something that one at a time has.
 trait Single: Default {
@@ -69,6 +31,18 @@ impl Single for Mutex<()> {
 
     fn take(&self) -> Boxed<'_, MutexGuard<'_, ()>> {
         Box::pin(async { self.lock_async().await.unwrap() })
+    }
+}
+
+impl Single for RwLock<()> {
+    type Held<'a> = RwLockWriteGuard<'a, ()>;
+
+    fn try_take(&self) -> Option<RwLockWriteGuard<'_, ()>> {
+        self.try_write().ok()
+    }
+
+    fn take(&self) -> Boxed<'_, RwLockWriteGuard<'_, ()>> {
+        Box::pin(async { self.write_async().await.unwrap() })
     }
 }
 
@@ -182,14 +156,20 @@ of_each!(
     who_comes_later_does_not_overtake,
     the_last_waker_is_woken_once,
     after_the_end_a_poll_panics;
-    { mutex: super::Mutex<()>, permit: super::OnePermit, item: super::OneItem, room: super::OneRoom }
+    {
+        mutex: super::Mutex<()>, rwlock: super::RwLock<()>, permit: super::OnePermit,
+        item: super::OneItem, room: super::OneRoom
+    }
 );
 
 // Who was chosen to send has sent, and keeps the room.
 of_each!(
     dropped_when_it_was_chosen_the_next_one_is,
     dropped_when_it_was_chosen_it_is_free_again;
-    { mutex: super::Mutex<()>, permit: super::OnePermit, item: super::OneItem }
+    {
+        mutex: super::Mutex<()>, rwlock: super::RwLock<()>, permit: super::OnePermit,
+        item: super::OneItem
+    }
 );
 
 /// Behaviour 13.

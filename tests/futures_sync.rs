@@ -6,8 +6,8 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use greenlit::future::block_on;
-use greenlit::sync::{Mutex, Semaphore, mpmc};
+use greenlit::future::{self, block_on};
+use greenlit::sync::{Condvar, Mutex, RwLock, Semaphore, mpmc};
 use greenlit::thread;
 
 /// Polls once, and lets others run before the future is dropped; what it has got goes with it.
@@ -72,6 +72,80 @@ fn futures_and_green_threads_are_served_in_turn() {
     });
 }
 
+/// Two tasks are two holders, though one green thread polls both: the one that waits for the other, in
+/// either way, is not taken for the holder.
+#[test]
+fn a_lock_tells_tasks_from_each_other() {
+    static MUTEX: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+    static LOCK: RwLock<Vec<u32>> = RwLock::new(Vec::new());
+    greenlit::run(|| {
+        let tasks = [0, 1, 2, 3].map(|number| {
+            future::spawn(async move {
+                let mut held = match number % 2 {
+                    0 => MUTEX.lock_async().await.unwrap(),
+                    _ => MUTEX.lock().unwrap(),
+                };
+                future::yield_now().await;
+                held.push(number);
+                drop(held);
+                let mut held = match number % 2 {
+                    0 => LOCK.write().unwrap(),
+                    _ => LOCK.write_async().await.unwrap(),
+                };
+                future::yield_now().await;
+                held.push(number);
+            })
+        });
+        tasks.into_iter().for_each(|task| task.join().unwrap());
+        assert_eq!(*MUTEX.lock().unwrap(), [0, 1, 2, 3]);
+        assert_eq!(*LOCK.read().unwrap(), [0, 1, 2, 3]);
+    });
+}
+
+/// A task that asks for what it holds itself is told so where the call blocks.
+#[test]
+fn a_task_that_would_block_for_its_own_lock_panics() {
+    static MUTEX: Mutex<()> = Mutex::new(());
+    greenlit::run(|| {
+        let task = future::spawn(async {
+            let _held = MUTEX.lock_async().await.unwrap();
+            future::yield_now().await;
+            let _ = MUTEX.lock();
+        });
+        let payload = task.join().unwrap_err();
+        let message = payload.downcast_ref::<&str>().copied();
+        assert_eq!(message, Some("lock: this thread holds the mutex already"));
+    });
+}
+
+/// Behaviour 14: a cancel of the green thread, or of the task, drops the future.
+#[test]
+fn a_cancelled_waiter_is_skipped() {
+    static MUTEX: Mutex<()> = Mutex::new(());
+    greenlit::run(|| {
+        for is_chosen in [false, true] {
+            let held = MUTEX.lock().unwrap();
+            let wait = || async { drop(MUTEX.lock_async().await.unwrap()) };
+            let task = future::spawn(wait());
+            let thread = thread::spawn(move || block_on(wait()));
+            let last = future::spawn(wait());
+            thread::yield_now();
+            let mut held = Some(held);
+            if is_chosen {
+                drop(held.take());
+            }
+            task.cancel("it is not needed");
+            thread.cancel("it is not needed");
+            drop(held);
+            assert!(task.join().is_err());
+            // It may have had its turn before it saw the cancel: then that came too late.
+            let _ = thread.join();
+            last.join().unwrap();
+            assert!(MUTEX.try_lock().is_ok());
+        }
+    });
+}
+
 const EACH: u32 = 2;
 const ROUNDS: u32 = 200;
 
@@ -122,6 +196,76 @@ fn cross_thread_a_mutex_excludes_futures() {
     });
     let count = *mutex.lock().unwrap();
     assert_eq!(count + gave_up.into_inner(), 3 * EACH * ROUNDS);
+}
+
+/// Behaviours 14 and 20.
+#[test]
+fn cross_thread_an_rwlock_keeps_readers_and_writers_apart() {
+    let (lock, readers, writers) = (RwLock::new(()), AtomicU32::new(0), AtomicU32::new(0));
+    everywhere(|number| {
+        for round in 0..ROUNDS {
+            if (round + number) % 4 == 0 {
+                let held = match round % 3 {
+                    0 => Some(lock.write().unwrap()),
+                    1 => Some(block_on(lock.write_async()).unwrap()),
+                    _ => try_for_a_while(lock.write_async()).map(Result::unwrap),
+                };
+                if held.is_some() {
+                    assert_eq!(writers.fetch_add(1, Ordering::Relaxed), 0);
+                    assert_eq!(readers.load(Ordering::Relaxed), 0);
+                    thread::yield_now();
+                    writers.fetch_sub(1, Ordering::Relaxed);
+                }
+            } else {
+                let held = match round % 3 {
+                    0 => Some(lock.read().unwrap()),
+                    1 => Some(block_on(lock.read_async()).unwrap()),
+                    _ => try_for_a_while(lock.read_async()).map(Result::unwrap),
+                };
+                if held.is_some() {
+                    readers.fetch_add(1, Ordering::Relaxed);
+                    assert_eq!(writers.load(Ordering::Relaxed), 0);
+                    thread::yield_now();
+                    readers.fetch_sub(1, Ordering::Relaxed);
+                }
+            }
+        }
+    });
+    assert!(lock.try_write().is_ok());
+}
+
+/// Behaviours 16 and 20: as many notifications as things to be had, and none is swallowed by a future
+/// that goes.
+#[test]
+fn cross_thread_no_notification_is_lost() {
+    let (things, notified) = (Mutex::new(0), Condvar::new());
+    let ends = AtomicU32::new(0);
+    everywhere(|number| {
+        if number.is_multiple_of(2) {
+            for _ in 0..ROUNDS {
+                *things.lock().unwrap() += 1;
+                notified.notify_one();
+            }
+            return;
+        }
+        for round in 0..ROUNDS {
+            let guard = things.lock().unwrap();
+            let mut guard = match round % 3 {
+                0 => notified.wait_while(guard, |things| *things == 0),
+                1 => block_on(notified.wait_while_async(guard, |things| *things == 0)),
+                _ => {
+                    drop(try_for_a_while(notified.wait_async(guard)));
+                    let guard = things.lock().unwrap();
+                    block_on(notified.wait_while_async(guard, |things| *things == 0))
+                }
+            }
+            .unwrap();
+            *guard -= 1;
+        }
+        ends.fetch_add(1, Ordering::Relaxed);
+    });
+    assert_eq!(*things.lock().unwrap(), 0);
+    assert_eq!(ends.into_inner(), 3 * EACH / 2);
 }
 
 /// Behaviours 14, 15 and 20.

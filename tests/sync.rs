@@ -3,8 +3,10 @@
 mod alone;
 mod awaited;
 mod kept;
+mod counted;
 
 mod futures_by_hand;
+mod futures_conditions;
 mod futures_sync;
 mod regressions_port;
 mod regressions_sync;

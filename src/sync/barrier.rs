@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::spin_lock::SpinLock;
+use super::spin_lock::{Locked, SpinLock};
 use super::waiters::{How, Waiters};
 use crate::park::{Caller, Limit, Outcome};
 
@@ -26,16 +26,16 @@ use crate::park::{Caller, Limit, Outcome};
 /// ```
 pub struct Barrier {
     parties: usize,
-    queue: SpinLock<Queue>,
+    pub(super) queue: SpinLock<Queue>,
 }
 
-struct Queue {
+pub(super) struct Queue {
     /// How many wait for this generation to be complete.
-    arrived: usize,
+    pub(super) arrived: usize,
     /// How often the barrier has opened.
-    generation: u64,
+    pub(super) generation: u64,
     /// The generation that each one waits for the end of.
-    waiters: Waiters<u64>,
+    pub(super) waiters: Waiters<u64>,
 }
 
 /// Tells one of the threads that a [`Barrier`] let go from the others.
@@ -46,6 +46,13 @@ impl BarrierWaitResult {
     #[must_use]
     pub fn is_leader(&self) -> bool {
         self.0
+    }
+}
+
+impl BarrierWaitResult {
+    /// That of one who did not come last.
+    pub(super) fn follower() -> Self {
+        Self(false)
     }
 }
 
@@ -78,17 +85,15 @@ impl Barrier {
     pub fn wait(&self) -> BarrierWaitResult {
         let caller = Caller::current();
         let unwinds = caller.check_cancel().is_err();
-        let mut queue = self.queue.lock();
+        let mut queue = match self.open_as_last() {
+            Ok(result) => {
+                caller.spend();
+                return result;
+            }
+            Err(queue) => queue,
+        };
         let generation = queue.generation;
         queue.arrived += 1;
-        if queue.arrived >= self.parties {
-            queue.arrived = 0;
-            queue.generation += 1;
-            self.queue
-                .release_while(queue, |queue| &queue.waiters, |waits| *waits == generation);
-            caller.spend();
-            return BarrierWaitResult(true);
-        }
 
         let mut how = How::shared("waiting at a barrier", Limit::None).masked_if(unwinds);
         let arrival = Arrival {
@@ -119,6 +124,31 @@ impl Barrier {
     }
 }
 
+impl Barrier {
+    /// Opens the barrier if the caller is the last; else returns the lock, and the caller has not
+    /// come yet.
+    pub(super) fn open_as_last(&self) -> Result<BarrierWaitResult, Locked<'_, Queue>> {
+        let mut queue = self.queue.lock();
+        if queue.arrived + 1 < self.parties {
+            return Err(queue);
+        }
+        let generation = queue.generation;
+        queue.arrived = 0;
+        queue.generation += 1;
+        self.queue
+            .release_while(queue, |queue| &queue.waiters, |waits| *waits == generation);
+        Ok(BarrierWaitResult(true))
+    }
+
+    /// One that came in `generation` leaves, unless the barrier has opened since.
+    pub(super) fn take_back(&self, generation: u64) {
+        let mut queue = self.queue.lock();
+        if queue.generation == generation {
+            queue.arrived -= 1;
+        }
+    }
+}
+
 /// One thread's arrival; dropped where the thread is cancelled before the barrier has opened.
 struct Arrival<'a> {
     barrier: &'a Barrier,
@@ -127,10 +157,7 @@ struct Arrival<'a> {
 
 impl Drop for Arrival<'_> {
     fn drop(&mut self) {
-        let mut queue = self.barrier.queue.lock();
-        if queue.generation == self.generation {
-            queue.arrived -= 1;
-        }
+        self.barrier.take_back(self.generation);
     }
 }
 

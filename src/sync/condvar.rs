@@ -37,14 +37,23 @@ use crate::park::{Caller, Limit, Outcome};
 /// });
 /// ```
 pub struct Condvar {
-    queue: SpinLock<Queue>,
+    pub(super) queue: SpinLock<Queue>,
 }
 
-struct Queue {
+pub(super) struct Queue {
     /// How many have ever come to wait: each one's ticket is its number. A notification is for those
     /// with tickets from before it.
     tickets: u64,
-    waiters: Waiters<u64>,
+    pub(super) waiters: Waiters<u64>,
+}
+
+impl Queue {
+    /// The next one's.
+    pub(super) fn ticket(&mut self) -> u64 {
+        let ticket = self.tickets;
+        self.tickets += 1;
+        ticket
+    }
 }
 
 /// Whether a wait with a limit ended because the limit had passed, as [`std::sync::WaitTimeoutResult`].
@@ -274,8 +283,7 @@ impl Condvar {
         } else {
             let how = How::shared("waiting for a condition", limit).masked_if(unwinds);
             let mut queue = self.queue.lock();
-            let ticket = queue.tickets;
-            queue.tickets += 1;
+            let ticket = queue.ticket();
             self.queue.wait_after(
                 caller,
                 queue,

@@ -27,15 +27,15 @@ use crate::park::Limit;
 /// });
 /// ```
 pub struct Event {
-    queue: SpinLock<Queue>,
+    pub(super) queue: SpinLock<Queue>,
 }
 
-struct Queue {
-    is_set: bool,
+pub(super) struct Queue {
+    pub(super) is_set: bool,
     /// How often it was set: those who came before are let go by it.
-    sets: u64,
+    pub(super) sets: u64,
     /// What `sets` was when each one came.
-    waiters: Waiters<u64>,
+    pub(super) waiters: Waiters<u64>,
 }
 
 impl Event {

@@ -68,13 +68,27 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     #[track_caller]
     pub fn force(this: &Self) -> &T {
         this.cell.get_or_init(|| {
-            // SAFETY: invariant 74: this runs inside the one initialisation that is under way, and
-            // the reference ends with the statement.
-            match unsafe { (*this.init.get()).take() } {
-                Some(f) => f(),
-                None => poisoned(),
-            }
+            // SAFETY: invariant 74: this runs inside the one initialisation that is under way.
+            unsafe { this.run_init() }
         })
+    }
+
+    /// Runs the initialiser.
+    ///
+    /// # Safety
+    ///
+    /// The caller is in the one initialisation of the cell that is under way.
+    #[inline]
+    pub(super) unsafe fn run_init(&self) -> T {
+        // SAFETY: nobody else touches it; the reference ends with the statement.
+        match unsafe { (*self.init.get()).take() } {
+            Some(f) => f(),
+            None => poisoned(),
+        }
+    }
+
+    pub(super) fn cell(&self) -> &OnceLock<T> {
+        &self.cell
     }
 
     /// As [`force`](Self::force), by a mutable reference.

@@ -12,6 +12,8 @@ use crate::park::{self, Caller, HOLDER_SHIFT, HOLDER_UNKNOWN, Limit, Outcome, Re
 const INCOMPLETE: u64 = 0;
 /// The last initialiser panicked.
 const POISONED: u64 = 1 | HOLDER_UNKNOWN;
+/// An initialiser runs that is a future, which is nobody's.
+const POLLED: u64 = 1 << HOLDER_SHIFT | HOLDER_UNKNOWN;
 /// It is done, for good.
 const COMPLETE: u64 = HOLDER_UNKNOWN;
 
@@ -227,6 +229,49 @@ impl Once {
             == Outcome::Woken
     }
 
+    pub(super) fn queue(&self) -> &SpinLock<Waiters<()>> {
+        &self.queue
+    }
+
+    /// For who waits: nothing if it is complete, else the lock under which it is not.
+    #[track_caller]
+    pub(super) fn look(&self, ignores_poison: bool) -> Result<(), Locked<'_, Waiters<()>>> {
+        let queue = self.queue.lock();
+        match self.word.load(Ordering::Acquire) {
+            COMPLETE => Ok(()),
+            POISONED if !ignores_poison => drop_and_panic(queue),
+            _ => Err(queue),
+        }
+    }
+
+    /// For who has an initialiser, which `is_future` or runs in one poll: nothing if it is complete,
+    /// the right to run it, or, where another's runs, the lock.
+    #[track_caller]
+    pub(super) fn begin(
+        &self,
+        ignores_poison: bool,
+        is_future: bool,
+    ) -> Result<Option<Completion<'_>>, Locked<'_, Waiters<()>>> {
+        let number = Caller::current().number() << HOLDER_SHIFT;
+        let queue = self.queue.lock();
+        match self.word.load(Ordering::Acquire) {
+            COMPLETE => return Ok(None),
+            POISONED if !ignores_poison => drop_and_panic(queue),
+            INCOMPLETE | POISONED => {}
+            running if running == number => {
+                drop(queue);
+                panic!("call_once: the initialiser called it again");
+            }
+            _ => return Err(queue),
+        }
+        let running = if is_future { POLLED } else { number };
+        self.word.store(running, Ordering::Relaxed);
+        Ok(Some(Completion {
+            once: self,
+            becomes: POISONED,
+        }))
+    }
+
     pub(super) fn progress(&mut self) -> Progress {
         match *self.word.get_mut() {
             COMPLETE => Progress::Complete,
@@ -265,9 +310,22 @@ fn drop_and_panic<S>(queue: Locked<'_, S>) -> ! {
 }
 
 /// Ends an initialiser, whether it returns or unwinds.
-struct Completion<'a> {
+pub(super) struct Completion<'a> {
     once: &'a Once,
-    becomes: u64,
+    /// What it says after that.
+    pub(super) becomes: u64,
+}
+
+impl Completion<'_> {
+    /// Where the initialiser panicked.
+    pub(super) const POISONED: u64 = POISONED;
+    /// Where it was given up.
+    pub(super) const UNDONE: u64 = INCOMPLETE;
+
+    /// The initialiser has been run.
+    pub(super) fn complete(mut self) {
+        self.becomes = COMPLETE;
+    }
 }
 
 impl Drop for Completion<'_> {

@@ -126,12 +126,26 @@ impl<T> OnceLock<T> {
             return value;
         }
         self.once.call_once_force(|_| {
-            let value = Some(f());
-            // SAFETY: invariant 74: this runs inside the one call of `once` that is under way, and
-            // nobody looks at the value before that has been completed; there was none.
-            unsafe { self.value.get().write(value) };
+            let value = f();
+            // SAFETY: invariant 74: this runs inside the one call of `once` that is under way.
+            unsafe { self.write(value) };
         });
         self.get().expect("an initialiser has been completed")
+    }
+
+    /// Puts `value` in.
+    ///
+    /// # Safety
+    ///
+    /// The caller is in the one call of `once` that is under way, which has not been completed.
+    #[inline]
+    pub(super) unsafe fn write(&self, value: T) {
+        // SAFETY: nobody looks at the value before the call has been completed; there was none.
+        unsafe { self.value.get().write(Some(value)) };
+    }
+
+    pub(super) fn once_ref(&self) -> &Once {
+        &self.once
     }
 
     /// Puts `value` in without a look at who else might.

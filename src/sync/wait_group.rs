@@ -31,15 +31,15 @@ use crate::park::Limit;
 /// });
 /// ```
 pub struct WaitGroup {
-    queue: SpinLock<Queue>,
+    pub(super) queue: SpinLock<Queue>,
 }
 
-struct Queue {
-    count: usize,
+pub(super) struct Queue {
+    pub(super) count: usize,
     /// How often the count came to 0: those who came before are let go by it.
-    rounds: u64,
+    pub(super) rounds: u64,
     /// What `rounds` was when each one came.
-    waiters: Waiters<u64>,
+    pub(super) waiters: Waiters<u64>,
 }
 
 /// One thing of a [`WaitGroup`] that is under way; dropping it says that it is done.

@@ -1,7 +1,7 @@
 //! A channel of which every receiver gets every item. The last items are kept in a ring; a receiver
 //! that falls behind by more loses the oldest, and is told how many.
 
-mod ring;
+pub(super) mod ring;
 mod arm;
 
 use std::cell::Cell;
@@ -54,9 +54,9 @@ pub struct Sender<T> {
 
 /// A receiving half. It gets every item that was sent after it was made.
 pub struct Receiver<T> {
-    shared: Arc<Shared<T>>,
+    pub(super) shared: Arc<Shared<T>>,
     /// The number of the next item that it gets.
-    position: Cell<u64>,
+    pub(super) position: Cell<u64>,
 }
 
 /// Why there is no next item.

@@ -13,8 +13,8 @@ use crate::park::{Caller, Limit, Outcome};
 use crate::sync::spin_lock::SpinLock;
 use crate::sync::waiters::{How, Waiters};
 
-pub(super) struct Shared<T> {
-    pub(super) ring: SpinLock<Ring<T>>,
+pub(in crate::sync) struct Shared<T> {
+    pub(in crate::sync) ring: SpinLock<Ring<T>>,
     senders: AtomicUsize,
     /// Receivers of several OS threads look at one item at the same time.
     _items: PhantomData<*mut T>,
@@ -29,14 +29,14 @@ unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 impl<T> std::panic::UnwindSafe for Shared<T> {}
 impl<T> std::panic::RefUnwindSafe for Shared<T> {}
 
-pub(super) struct Ring<T> {
+pub(in crate::sync) struct Ring<T> {
     places: Box<[Place<T>]>,
     /// The number of the next item that is sent.
     next: u64,
     receivers: usize,
     senders_gone: bool,
     /// Those who have got everything, and the number of the item that each waits for.
-    pub(super) waiters: Waiters<u64>,
+    pub(in crate::sync) waiters: Waiters<u64>,
 }
 
 struct Place<T> {
@@ -46,7 +46,7 @@ struct Place<T> {
 }
 
 /// An item on its way to one receiver.
-pub(super) enum Taken<T> {
+pub(in crate::sync) enum Taken<T> {
     /// Nobody else wants it.
     Owned(T),
     Shared(Arc<Option<T>>),
@@ -54,7 +54,7 @@ pub(super) enum Taken<T> {
 
 impl<T: Clone> Taken<T> {
     /// The item. It clones or drops, so no lock is held.
-    pub(super) fn into_item(self) -> T {
+    pub(in crate::sync) fn into_item(self) -> T {
         let item = match self {
             Self::Owned(item) => Some(item),
             Self::Shared(item) => Arc::unwrap_or_clone(item),
@@ -65,7 +65,7 @@ impl<T: Clone> Taken<T> {
 
 impl<T> Ring<T> {
     /// Takes the receiver's next item, and moves its position on.
-    pub(super) fn take(&mut self, position: &Cell<u64>) -> Result<Taken<T>, TryRecvError> {
+    pub(in crate::sync) fn take(&mut self, position: &Cell<u64>) -> Result<Taken<T>, TryRecvError> {
         let kept = self.places.len() as u64;
         let oldest = self.next.saturating_sub(kept);
         let number = position.get();
@@ -104,7 +104,7 @@ impl<T> Place<T> {
 
 impl<T> Shared<T> {
     /// A ring for one sender.
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(in crate::sync) fn new(capacity: usize) -> Self {
         let place = || Place {
             item: Arc::new(None),
             left: 0,
@@ -123,14 +123,14 @@ impl<T> Shared<T> {
     }
 
     /// Counts a receiver, and returns its position.
-    pub(super) fn subscribe(&self) -> u64 {
+    pub(in crate::sync) fn subscribe(&self) -> u64 {
         let mut ring = self.ring.lock();
         ring.receivers += 1;
         ring.next
     }
 
     /// A receiver goes: what it did not get it gets no more.
-    pub(super) fn unsubscribe(&self, position: u64) {
+    pub(in crate::sync) fn unsubscribe(&self, position: u64) {
         let position = Cell::new(position);
         let mut ring = self.ring.lock();
         ring.receivers -= 1;
@@ -144,11 +144,11 @@ impl<T> Shared<T> {
         }
     }
 
-    pub(super) fn receivers(&self) -> usize {
+    pub(in crate::sync) fn receivers(&self) -> usize {
         self.ring.lock().receivers
     }
 
-    pub(super) fn send(&self, item: T) -> Result<usize, SendError<T>> {
+    pub(in crate::sync) fn send(&self, item: T) -> Result<usize, SendError<T>> {
         let caller = Caller::current();
         // A thread that unwinds already sends all the same.
         let _ = caller.check_cancel();
@@ -197,11 +197,11 @@ impl<T> Shared<T> {
         );
     }
 
-    pub(super) fn try_recv(&self, position: &Cell<u64>) -> Result<Taken<T>, TryRecvError> {
+    pub(in crate::sync) fn try_recv(&self, position: &Cell<u64>) -> Result<Taken<T>, TryRecvError> {
         self.ring.lock().take(position)
     }
 
-    pub(super) fn recv(
+    pub(in crate::sync) fn recv(
         &self,
         position: &Cell<u64>,
         limit: Limit,
@@ -238,12 +238,12 @@ impl<T> Shared<T> {
         }
     }
 
-    pub(super) fn add_sender(&self) {
+    pub(in crate::sync) fn add_sender(&self) {
         self.senders.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The last one wakes all who wait.
-    pub(super) fn remove_sender(&self) {
+    pub(in crate::sync) fn remove_sender(&self) {
         if self.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.ring.lock().senders_gone = true;
             self.wake(u64::MAX);

@@ -19,6 +19,30 @@ impl<T> mpsc::Receiver<T> {
     ///
     /// A future that is dropped takes no item: one that it was given already goes to the next, or
     /// back to where it was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use greenlit::{future, sync::mpsc};
+    ///
+    /// greenlit::run(|| {
+    ///     let (sender, receiver) = mpsc::sync_channel(1);
+    ///     let task = future::spawn(async move {
+    ///         let mut sum = 0;
+    ///         while let Ok(item) = receiver.recv_async().await {
+    ///             sum += item;
+    ///         }
+    ///         sum
+    ///     });
+    ///     future::block_on(async {
+    ///         for item in 1..=4 {
+    ///             sender.send_async(item).await.unwrap();
+    ///         }
+    ///     });
+    ///     drop(sender);
+    ///     assert_eq!(task.join().unwrap(), 10);
+    /// });
+    /// ```
     pub fn recv_async(&self) -> impl Future<Output = Result<T, RecvError>> {
         Standing::new(Receiving::new(&self.output))
     }
@@ -97,6 +121,18 @@ impl<T> oneshot::Receiver<T> {
     ///
     /// A future that is dropped takes no item: one that it was given already goes back to where it
     /// was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use greenlit::{future::block_on, sync::oneshot, thread};
+    ///
+    /// greenlit::run(|| {
+    ///     let (sender, receiver) = oneshot::channel();
+    ///     thread::spawn(move || sender.send(6 * 7));
+    ///     assert_eq!(block_on(receiver.recv_async()), Ok(42));
+    /// });
+    /// ```
     pub fn recv_async(&self) -> impl Future<Output = Result<T, RecvError>> {
         Standing::new(Receiving::new(&self.output))
     }

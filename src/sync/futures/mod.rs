@@ -2,5 +2,11 @@
 //! green threads and OS threads stand in one queue, and are served in one order.
 
 mod mutex;
+mod rwlock;
+mod condvar;
+mod conditions;
+mod once;
 mod semaphore;
 mod channel;
+mod broadcast;
+mod watch;

@@ -22,6 +22,22 @@ impl<T: ?Sized> Mutex<T> {
     /// # Cancellation
     ///
     /// A future that is dropped leaves the queue; a lock that it was given already goes to the next.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use greenlit::{future, sync::Mutex, thread};
+    ///
+    /// static COUNT: Mutex<u32> = Mutex::new(0);
+    ///
+    /// greenlit::run(|| {
+    ///     let task = future::spawn(async { *COUNT.lock_async().await.unwrap() += 1 });
+    ///     let thread = thread::spawn(|| *COUNT.lock().unwrap() += 1);
+    ///     task.join().unwrap();
+    ///     thread.join().unwrap();
+    ///     assert_eq!(*COUNT.lock().unwrap(), 2);
+    /// });
+    /// ```
     pub fn lock_async(&self) -> impl Future<Output = LockResult<MutexGuard<'_, T>>> {
         Standing::new(Lock(self))
     }

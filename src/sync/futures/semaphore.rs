@@ -13,6 +13,24 @@ impl Semaphore {
     /// # Cancellation
     ///
     /// A future that is dropped leaves the queue; permits that it was given already go to the next.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use greenlit::{future, sync::Semaphore};
+    ///
+    /// static SLOTS: Semaphore = Semaphore::new(2);
+    ///
+    /// greenlit::run(|| {
+    ///     let jobs = [(); 5].map(|()| future::spawn(async {
+    ///         let _slot = SLOTS.acquire_async().await;
+    ///         future::yield_now().await;
+    ///         SLOTS.available_permits()
+    ///     }));
+    ///     jobs.into_iter().for_each(|job| assert!(job.join().unwrap() < 2));
+    ///     assert_eq!(SLOTS.available_permits(), 2);
+    /// });
+    /// ```
     pub fn acquire_async(&self) -> impl Future<Output = Permit<'_>> {
         self.acquire_many_async(1)
     }

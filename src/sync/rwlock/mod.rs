@@ -1,6 +1,6 @@
 //! `RwLock`: many readers, or one writer, in the order in which they came.
 
-mod raw;
+pub(super) mod raw;
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -37,7 +37,7 @@ use crate::park::{Caller, Limit};
 /// });
 /// ```
 pub struct RwLock<T: ?Sized> {
-    raw: RawRwLock,
+    pub(super) raw: RawRwLock,
     poison: Poison,
     data: UnsafeCell<T>,
 }
@@ -171,7 +171,7 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
-    fn read_guard(&self) -> LockResult<RwLockReadGuard<'_, T>> {
+    pub(super) fn read_guard(&self) -> LockResult<RwLockReadGuard<'_, T>> {
         self.poison.judge(RwLockReadGuard::new(self))
     }
 
@@ -245,7 +245,7 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
-    fn write_guard(&self, caller: Caller<'_>) -> LockResult<RwLockWriteGuard<'_, T>> {
+    pub(super) fn write_guard(&self, caller: Caller<'_>) -> LockResult<RwLockWriteGuard<'_, T>> {
         self.poison.judge(RwLockWriteGuard {
             lock: self,
             entered: Poison::enter(caller),

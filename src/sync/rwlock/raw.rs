@@ -18,22 +18,22 @@ const READER: u64 = 1 << HOLDER_SHIFT;
 
 /// What somebody who waits wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(in crate::sync) enum Access {
     Read,
     Write,
 }
 
 /// What the queue knows of one that waits.
-pub(super) struct Wanted {
-    pub(super) access: Access,
+pub(in crate::sync) struct Wanted {
+    pub(in crate::sync) access: Access,
     /// Whose the lock will be.
-    pub(super) number: u64,
+    pub(in crate::sync) number: u64,
 }
 
-pub(super) struct RawRwLock {
+pub(in crate::sync) struct RawRwLock {
     /// 0 while nobody holds it.
     word: AtomicU64,
-    queue: SpinLock<Waiters<Wanted>>,
+    pub(in crate::sync) queue: SpinLock<Waiters<Wanted>>,
 }
 
 // A panic finds it as whole as any other moment does.
@@ -41,7 +41,7 @@ impl std::panic::UnwindSafe for RawRwLock {}
 impl std::panic::RefUnwindSafe for RawRwLock {}
 
 impl RawRwLock {
-    pub(super) const fn new() -> Self {
+    pub(in crate::sync) const fn new() -> Self {
         Self {
             word: AtomicU64::new(0),
             queue: SpinLock::new(Waiters::new()),
@@ -51,7 +51,7 @@ impl RawRwLock {
     /// Takes the lock within `limit`. Returns whether it was taken.
     #[inline]
     #[track_caller]
-    pub(super) fn lock(&self, caller: Caller<'_>, access: Access, limit: Limit) -> bool {
+    pub(in crate::sync) fn lock(&self, caller: Caller<'_>, access: Access, limit: Limit) -> bool {
         // A thread that cannot be unwound takes the lock all the same, if it may take its time.
         let unwinds = caller.check_cancel().is_err();
         self.try_lock(caller, access)
@@ -59,7 +59,7 @@ impl RawRwLock {
     }
 
     #[inline]
-    pub(super) fn try_lock(&self, caller: Caller<'_>, access: Access) -> bool {
+    pub(in crate::sync) fn try_lock(&self, caller: Caller<'_>, access: Access) -> bool {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             if word & QUEUED != 0 {
@@ -137,7 +137,12 @@ impl RawRwLock {
 
     /// Under the queue's lock: takes the lock, or says in the word that somebody is about to wait.
     /// Returns whether it was taken.
-    fn take_or_queue(&self, caller: Caller<'_>, access: Access, nobody_waits: bool) -> bool {
+    pub(in crate::sync) fn take_or_queue(
+        &self,
+        caller: Caller<'_>,
+        access: Access,
+        nobody_waits: bool,
+    ) -> bool {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let free = match nobody_waits {
@@ -152,7 +157,19 @@ impl RawRwLock {
         }
     }
 
-    pub(super) fn unlock_read(&self) {
+    /// Takes down whose the lock is, which was taken to write.
+    pub(in crate::sync) fn hold(&self, number: u64) {
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & !QUEUED != number << HOLDER_SHIFT {
+            let wanted = number << HOLDER_SHIFT | word & QUEUED;
+            match self.exchange(word, wanted, Ordering::Relaxed) {
+                Ok(()) => return,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    pub(in crate::sync) fn unlock_read(&self) {
         let mut word = self.word.load(Ordering::Relaxed);
         while word & QUEUED == 0 {
             match self.exchange(word, without_reader(word), Ordering::Release) {
@@ -163,7 +180,7 @@ impl RawRwLock {
         self.unlock_slow(without_reader);
     }
 
-    pub(super) fn unlock_write(&self) {
+    pub(in crate::sync) fn unlock_write(&self) {
         let word = self.word.load(Ordering::Relaxed);
         if word & QUEUED != 0
             || self
@@ -176,7 +193,7 @@ impl RawRwLock {
     }
 
     /// Makes a writer a reader, with no moment in between.
-    pub(super) fn downgrade(&self) {
+    pub(in crate::sync) fn downgrade(&self) {
         let word = self.word.load(Ordering::Relaxed);
         if word & QUEUED != 0
             || self
@@ -202,7 +219,7 @@ impl RawRwLock {
 
     /// Lets in the first of the queue, as long as it may come in: one writer, or all readers up to
     /// the next writer. Each is let in under the lock and unparked after it.
-    fn admit(&self) {
+    pub(in crate::sync) fn admit(&self) {
         loop {
             let queue = self.queue.lock();
             let word = self.word.load(Ordering::Relaxed);

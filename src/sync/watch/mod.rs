@@ -1,7 +1,7 @@
 //! A value that is watched: receivers see the latest, and are told that it has changed, but not how
 //! often.
 
-mod version;
+pub(super) mod version;
 mod arm;
 
 use std::cell::Cell;
@@ -56,10 +56,10 @@ pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
     (Sender { shared }, receiver)
 }
 
-struct Shared<T> {
+pub(super) struct Shared<T> {
     value: RwLock<T>,
     /// Counted up while the value is locked for writing.
-    versions: Versions,
+    pub(super) versions: Versions,
 }
 
 impl<T> Shared<T> {
@@ -71,17 +71,27 @@ impl<T> Shared<T> {
     fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.value.write().unwrap_or_else(PoisonError::into_inner)
     }
+
+    pub(super) async fn read_async(&self) -> RwLockReadGuard<'_, T> {
+        let guard = self.value.read_async().await;
+        guard.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) async fn write_async(&self) -> RwLockWriteGuard<'_, T> {
+        let guard = self.value.write_async().await;
+        guard.unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The half that changes the value: `Clone`, and `Send + Sync` where the value is `Send + Sync`.
 pub struct Sender<T> {
-    shared: Arc<Shared<T>>,
+    pub(super) shared: Arc<Shared<T>>,
 }
 
 /// A half that sees the value, and knows which version it has seen.
 pub struct Receiver<T> {
-    shared: Arc<Shared<T>>,
-    seen: Cell<u64>,
+    pub(super) shared: Arc<Shared<T>>,
+    pub(super) seen: Cell<u64>,
 }
 
 /// The value, locked against changes: who sends meanwhile waits. Copy or clone what is needed for
@@ -92,7 +102,13 @@ pub struct Ref<'a, T> {
     changed: bool,
 }
 
-impl<T> Ref<'_, T> {
+impl<'a, T> Ref<'a, T> {
+    /// A value that was seen before.
+    pub(super) fn seen(guard: RwLockReadGuard<'a, T>) -> Self {
+        let changed = false;
+        Self { guard, changed }
+    }
+
     /// Whether the receiver had not seen this version before.
     #[must_use]
     pub fn has_changed(&self) -> bool {
@@ -140,7 +156,15 @@ impl<T> Sender<T> {
     /// As [`send_modify`](Self::send_modify); the receivers are told if `change` says so. Returns
     /// what it said.
     pub fn send_if_modified(&self, change: impl FnOnce(&mut T) -> bool) -> bool {
-        let mut value = self.shared.write();
+        self.change(self.shared.write(), change)
+    }
+
+    /// Changes the value, which is locked, and tells the receivers when it is not any more.
+    pub(super) fn change(
+        &self,
+        mut value: RwLockWriteGuard<'_, T>,
+        change: impl FnOnce(&mut T) -> bool,
+    ) -> bool {
         let changed = change(&mut value);
         let version = changed.then(|| self.shared.versions.advance());
         drop(value);
@@ -152,10 +176,7 @@ impl<T> Sender<T> {
 
     /// The latest value.
     pub fn borrow(&self) -> Ref<'_, T> {
-        Ref {
-            guard: self.shared.read(),
-            changed: false,
-        }
+        Ref::seen(self.shared.read())
     }
 
     /// A receiver that has seen the latest value.
@@ -183,18 +204,23 @@ impl<T> Sender<T> {
 impl<T> Receiver<T> {
     /// The latest value; whether it was seen stays as it is.
     pub fn borrow(&self) -> Ref<'_, T> {
-        let guard = self.shared.read();
-        let changed = self.shared.versions.latest() != self.seen.get();
+        self.see(self.shared.read(), false)
+    }
+
+    /// The latest value, which is locked, and counts as seen from here on if `updates` says so.
+    pub(super) fn see<'a>(&self, guard: RwLockReadGuard<'a, T>, updates: bool) -> Ref<'a, T> {
+        // No sender counts up while the value is borrowed.
+        let latest = self.shared.versions.latest();
+        let changed = latest != self.seen.get();
+        if updates {
+            self.seen.set(latest);
+        }
         Ref { guard, changed }
     }
 
     /// The latest value, which counts as seen.
     pub fn borrow_and_update(&mut self) -> Ref<'_, T> {
-        let guard = self.shared.read();
-        // No sender counts up while the value is borrowed.
-        let latest = self.shared.versions.latest();
-        let changed = self.seen.replace(latest) != latest;
-        Ref { guard, changed }
+        self.see(self.shared.read(), true)
     }
 
     /// Whether there is a value that was not seen.

@@ -8,22 +8,22 @@ use crate::sync::spin_lock::SpinLock;
 use crate::sync::waiters::{How, Waiters};
 
 /// What is known of a watched value, but for the value itself.
-pub(super) struct Versions {
-    pub(super) state: SpinLock<State>,
+pub(in crate::sync) struct Versions {
+    pub(in crate::sync) state: SpinLock<State>,
 }
 
-pub(super) struct State {
+pub(in crate::sync) struct State {
     /// Counts the changes.
-    latest: u64,
+    pub(in crate::sync) latest: u64,
     senders: usize,
     receivers: usize,
     /// Those who have seen the latest version, and which that was.
-    pub(super) waiters: Waiters<u64>,
+    pub(in crate::sync) waiters: Waiters<u64>,
 }
 
 impl State {
     /// Whether there is a version other than `seen`, or never will be.
-    pub(super) fn has_changed(&self, seen: u64) -> Result<bool, RecvError> {
+    pub(in crate::sync) fn has_changed(&self, seen: u64) -> Result<bool, RecvError> {
         match self.latest != seen {
             true => Ok(true),
             false if self.senders == 0 => Err(RecvError),
@@ -34,7 +34,7 @@ impl State {
 
 impl Versions {
     /// Those of a value with one sender.
-    pub(super) const fn new() -> Self {
+    pub(in crate::sync) const fn new() -> Self {
         Self {
             state: SpinLock::new(State {
                 latest: 0,
@@ -46,26 +46,26 @@ impl Versions {
     }
 
     /// Counts a receiver; returns the latest version.
-    pub(super) fn subscribe(&self) -> u64 {
+    pub(in crate::sync) fn subscribe(&self) -> u64 {
         let mut state = self.state.lock();
         state.receivers += 1;
         state.latest
     }
 
-    pub(super) fn unsubscribe(&self) {
+    pub(in crate::sync) fn unsubscribe(&self) {
         self.state.lock().receivers -= 1;
     }
 
-    pub(super) fn receivers(&self) -> usize {
+    pub(in crate::sync) fn receivers(&self) -> usize {
         self.state.lock().receivers
     }
 
-    pub(super) fn add_sender(&self) {
+    pub(in crate::sync) fn add_sender(&self) {
         self.state.lock().senders += 1;
     }
 
     /// The last one wakes all who wait.
-    pub(super) fn remove_sender(&self) {
+    pub(in crate::sync) fn remove_sender(&self) {
         let mut state = self.state.lock();
         state.senders -= 1;
         let last = state.senders == 0;
@@ -75,19 +75,19 @@ impl Versions {
         }
     }
 
-    pub(super) fn latest(&self) -> u64 {
+    pub(in crate::sync) fn latest(&self) -> u64 {
         self.state.lock().latest
     }
 
     /// The value has changed; returns its version.
-    pub(super) fn advance(&self) -> u64 {
+    pub(in crate::sync) fn advance(&self) -> u64 {
         let mut state = self.state.lock();
         state.latest += 1;
         state.latest
     }
 
     /// Wakes those who have not seen `version`.
-    pub(super) fn tell(&self, version: u64) {
+    pub(in crate::sync) fn tell(&self, version: u64) {
         self.state.release_while(
             self.state.lock(),
             |state| &state.waiters,
@@ -95,11 +95,15 @@ impl Versions {
         );
     }
 
-    pub(super) fn has_changed(&self, seen: u64) -> Result<bool, RecvError> {
+    pub(in crate::sync) fn has_changed(&self, seen: u64) -> Result<bool, RecvError> {
         self.state.lock().has_changed(seen)
     }
 
-    pub(super) fn changed(&self, seen: &Cell<u64>, limit: Limit) -> Result<(), RecvTimeoutError> {
+    pub(in crate::sync) fn changed(
+        &self,
+        seen: &Cell<u64>,
+        limit: Limit,
+    ) -> Result<(), RecvTimeoutError> {
         let caller = Caller::current();
         let mut cancelled = caller.check_cancel().is_err();
         loop {
@@ -132,7 +136,7 @@ impl Versions {
     }
 
     /// Counts the latest version as seen; an error where it was, and no other will come.
-    pub(super) fn see(&self, seen: &Cell<u64>) -> Result<(), RecvError> {
+    pub(in crate::sync) fn see(&self, seen: &Cell<u64>) -> Result<(), RecvError> {
         let latest = self.latest();
         match seen.replace(latest) == latest {
             true => Err(RecvError),
