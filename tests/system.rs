@@ -6,6 +6,7 @@ mod polling;
 mod blocking;
 mod fs;
 mod pipe;
+mod polled_fs;
 mod polled_system;
 mod process;
 mod signal;

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use std::{fmt, fs, io};
 
 use super::OpenOptions;
+use super::polled::Polled;
 use crate::blocking::offload_shielded;
 use crate::io::{End, check_cancel};
 use crate::park::Core;
@@ -58,6 +59,8 @@ pub(super) enum Place {
         /// Calls under way that use the file's position: until they end, the kernel holds up
         /// whoever else uses it.
         busy: AtomicUsize,
+        /// What futures share that poll it.
+        polled: Polled,
     },
     /// The reactor: a FIFO, a device, a socket.
     Reactor(End<fs::File>),
@@ -112,7 +115,11 @@ impl File {
     pub(super) fn on_disk(file: fs::File) -> File {
         let busy = AtomicUsize::new(0);
         File {
-            place: Place::Pool { file, busy },
+            place: Place::Pool {
+                file,
+                busy,
+                polled: Polled::default(),
+            },
         }
     }
 
@@ -129,8 +136,16 @@ impl File {
         what: &'static str,
         f: impl FnOnce(&fs::File) -> R + Send,
     ) -> R {
+        self.settle();
         let file = self.inner();
         offload_shielded(what, || f(file))
+    }
+
+    /// Waits for what a future has written and the disk has not yet.
+    pub(super) fn settle(&self) {
+        if let Place::Pool { polled, .. } = &self.place {
+            polled.settle();
+        }
     }
 
     /// Makes sure that all that was written is on the disk.

@@ -40,6 +40,7 @@
 mod dir;
 mod file;
 mod transfer;
+mod polled;
 mod open;
 pub(crate) mod unix;
 

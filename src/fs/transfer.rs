@@ -34,8 +34,9 @@ fn offload_busy<R: Send>(
 
 impl Read for &File {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.settle();
         let (mut file, busy) = match &self.place {
-            Place::Pool { file, busy } => (file, busy),
+            Place::Pool { file, busy, .. } => (file, busy),
             Place::Reactor(end) => return end.source().read(buf),
         };
         if Core::current().is_some() && busy.load(Ordering::Relaxed) == 0 {
@@ -48,8 +49,9 @@ impl Read for &File {
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.settle();
         match &self.place {
-            Place::Pool { file, busy } => offload_busy("File::read", file, busy, |mut file| {
+            Place::Pool { file, busy, .. } => offload_busy("File::read", file, busy, |mut file| {
                 file.read_vectored(bufs)
             }),
             Place::Reactor(end) => end.source().read_vectored(bufs),
@@ -57,8 +59,9 @@ impl Read for &File {
     }
 
     fn read_to_end(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        self.settle();
         match &self.place {
-            Place::Pool { file, busy } => {
+            Place::Pool { file, busy, .. } => {
                 offload_busy("File::read", file, busy, |mut file| file.read_to_end(buf))
             }
             Place::Reactor(end) => end.source().read_to_end(buf),
@@ -66,8 +69,9 @@ impl Read for &File {
     }
 
     fn read_to_string(&mut self, buf: &mut String) -> io::Result<usize> {
+        self.settle();
         match &self.place {
-            Place::Pool { file, busy } => offload_busy("File::read", file, busy, |mut file| {
+            Place::Pool { file, busy, .. } => offload_busy("File::read", file, busy, |mut file| {
                 file.read_to_string(buf)
             }),
             Place::Reactor(end) => end.source().read_to_string(buf),
@@ -77,8 +81,9 @@ impl Read for &File {
 
 impl Write for &File {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.settle();
         match &self.place {
-            Place::Pool { file, busy } => {
+            Place::Pool { file, busy, .. } => {
                 offload_busy("File::write", file, busy, |mut file| file.write(buf))
             }
             Place::Reactor(end) => end.source().write(buf),
@@ -86,10 +91,13 @@ impl Write for &File {
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.settle();
         match &self.place {
-            Place::Pool { file, busy } => offload_busy("File::write", file, busy, |mut file| {
-                file.write_vectored(bufs)
-            }),
+            Place::Pool { file, busy, .. } => {
+                offload_busy("File::write", file, busy, |mut file| {
+                    file.write_vectored(bufs)
+                })
+            }
             Place::Reactor(end) => end.source().write_vectored(bufs),
         }
     }
@@ -102,8 +110,9 @@ impl Write for &File {
 /// A change of the position asks the disk for nothing.
 impl Seek for &File {
     fn seek(&mut self, pos: SeekFrom) -> io::Result<u64> {
+        self.settle();
         match &self.place {
-            Place::Pool { file, busy } if busy.load(Ordering::Relaxed) > 0 => {
+            Place::Pool { file, busy, .. } if busy.load(Ordering::Relaxed) > 0 => {
                 offload_busy("File::seek", file, busy, |mut file| file.seek(pos))
             }
             _ => self.inner().seek(pos),
@@ -151,6 +160,7 @@ impl Seek for File {
 
 impl FileExt for File {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.settle();
         let Place::Pool { file, .. } = &self.place else {
             return self.inner().read_at(buf, offset);
         };
@@ -164,6 +174,7 @@ impl FileExt for File {
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.settle();
         match &self.place {
             Place::Pool { .. } => self.offload("File::write_at", |file| file.write_at(buf, offset)),
             Place::Reactor(end) => end.get_ref().write_at(buf, offset),
