@@ -85,6 +85,8 @@ const OF_STREAMS: &[&str] = &[
 const EXEMPT: &[(&str, &str, &str)] = &[
     ("src/coroutine/generator.rs", "yield_", SUSPENDS),
     ("src/coroutine/symmetric/mod.rs", "yield_to", SUSPENDS),
+    ("src/event_loop/ready.rs", "add_reader", NO_WAIT),
+    ("src/event_loop/ready.rs", "add_writer", NO_WAIT),
     ("src/future/coroutine.rs", "poll", SUSPENDS),
     ("src/future/promise.rs", "add_done_callback", NO_WAIT),
     ("src/net/socket.rs", "read_timeout", OPTION),
