@@ -29,42 +29,43 @@ fn try_for_a_while<T>(future: impl Future<Output = T>) -> Option<T> {
 /// Behaviours 13 and 22.
 #[test]
 fn futures_and_green_threads_are_served_in_turn() {
+    // By the time the next begins, each stands in the queue, though it may have used up its budget.
+    let stand = || (0..3).for_each(|_| thread::yield_now());
     greenlit::run(|| {
-        let mutex = Mutex::new(Vec::new());
-        let semaphore = Semaphore::new(0);
-        let order = Mutex::new(Vec::new());
+        let mutex = &Mutex::new(Vec::new());
+        let semaphore = &Semaphore::new(0);
+        let order = &Mutex::new(Vec::new());
         let (sender, receiver) = mpmc::channel();
         thread::scope(|scope| {
             let mut held = mutex.lock().unwrap();
             for number in 0..6 {
-                let (mutex, semaphore, order) = (&mutex, &semaphore, &order);
-                let receiver = receiver.clone();
                 scope.spawn(move || match number % 2 {
-                    0 => {
-                        block_on(async { mutex.lock_async().await.unwrap().push(number) });
-                        block_on(semaphore.acquire_async()).forget();
-                        order.lock().unwrap().push(number);
-                        assert_eq!(block_on(receiver.recv_async()), Ok(number));
-                    }
-                    _ => {
-                        mutex.lock().unwrap().push(number);
-                        semaphore.acquire().forget();
-                        order.lock().unwrap().push(number);
-                        assert_eq!(receiver.recv(), Ok(number));
-                    }
+                    0 => block_on(async { mutex.lock_async().await.unwrap().push(number) }),
+                    _ => mutex.lock().unwrap().push(number),
                 });
+                stand();
             }
-            thread::yield_now();
             held.push(100);
             drop(held);
-            while mutex.lock().unwrap().len() < 7 {
-                thread::yield_now();
+            for number in 0..6 {
+                scope.spawn(move || {
+                    match number % 2 {
+                        0 => block_on(semaphore.acquire_async()).forget(),
+                        _ => semaphore.acquire().forget(),
+                    }
+                    order.lock().unwrap().push(number);
+                });
+                stand();
             }
             semaphore.add_permits(6);
-            while order.lock().unwrap().len() < 6 {
-                thread::yield_now();
+            for number in 0..6 {
+                let receiver = receiver.clone();
+                scope.spawn(move || match number % 2 {
+                    0 => assert_eq!(block_on(receiver.recv_async()), Ok(number)),
+                    _ => assert_eq!(receiver.recv(), Ok(number)),
+                });
+                stand();
             }
-            thread::yield_now();
             (0..6).for_each(|number| sender.send(number).unwrap());
         });
         assert_eq!(*mutex.lock().unwrap(), [100, 0, 1, 2, 3, 4, 5]);

@@ -17,3 +17,5 @@ mod future_timeout;
 mod handle;
 mod handle_cancel;
 mod handle_ends;
+#[expect(unsafe_code, reason = "a waker made by hand")]
+mod regressions_tasks;

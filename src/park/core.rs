@@ -2,6 +2,7 @@
 //! no scheduler stack: who parks picks the next thread and switches straight to it.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr;
@@ -82,7 +83,9 @@ pub(crate) struct Core {
     /// Futures that were spawned.
     pub(crate) tasks: Tasks,
     /// Wakers that are not ours, which the runner wakes.
-    pub(super) wakers: Cell<Vec<Waker>>,
+    pub(super) wakers: Cell<VecDeque<Waker>>,
+    /// Whether there was no stack for a runner, as was told.
+    pub(super) is_without_runner: Cell<bool>,
     pub(super) signals: Spares,
     pub(crate) timers: Timers,
     pub(crate) reactor: Reactor,
@@ -132,7 +135,8 @@ impl Core {
             overdue: Cell::new(false),
             runners: Cell::new(0),
             tasks: Tasks::new(),
-            wakers: Cell::new(Vec::new()),
+            wakers: Cell::new(VecDeque::new()),
+            is_without_runner: Cell::new(false),
             signals: Spares::default(),
             timers: Timers::new(),
             reactor,
@@ -303,12 +307,20 @@ impl Core {
         }
     }
 
+    /// Yields in a call that has what it waited for, and that its caller makes again.
+    pub(super) fn yield_in_call(&self) {
+        if !self.running().has(flag::NO_SWITCH) {
+            self.yield_now();
+        }
+    }
+
     /// What a yield does before it switches: it counts, serves, and looks for a cancel. Others may
     /// run.
     #[inline(always)]
     pub(crate) fn before_yield(&self) {
         let running = self.running();
-        if self.tick() || running.has(flag::NEWS | flag::NO_SWITCH | flag::WATCHED) {
+        if self.tick() || running.has(flag::NEWS | flag::NO_SWITCH | flag::WATCHED | flag::POLLING)
+        {
             self.look_around(running);
         }
     }
@@ -408,7 +420,11 @@ impl Core {
     #[inline(never)]
     fn serve_and_yield(&self) {
         self.serve();
-        if !self.running().has(flag::NO_SWITCH) {
+        let running = self.running();
+        if running.has(flag::POLLING) {
+            self.yields_in_poll(running);
+        }
+        if !running.has(flag::NO_SWITCH) {
             self.yield_plain();
         }
     }
@@ -423,6 +439,9 @@ impl Core {
         self.interrupt_at_entry(running);
         if running.has(flag::NO_SWITCH) {
             self.refuse_switch(running, None);
+        }
+        if running.has(flag::POLLING) {
+            self.yields_in_poll(running);
         }
     }
 }

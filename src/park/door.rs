@@ -153,6 +153,9 @@ impl Core {
             }
             self.serve_now();
             record.clear(flag::WATCHED);
+            if record.has(flag::POLLING) {
+                self.yields_in_poll(record);
+            }
             if !record.has(flag::NO_SWITCH) {
                 self.yield_plain();
             }

@@ -1,6 +1,7 @@
 //! Runners: the green threads that poll tasks. One is on duty and takes them from the queue; where a
 //! poll parks, it goes off duty, and another takes over.
 
+use std::any::Any;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr;
@@ -36,7 +37,7 @@ impl Core {
             return waker.wake();
         }
         let mut wakers = self.wakers.take();
-        wakers.push(waker);
+        wakers.push_back(waker);
         self.wakers.set(wakers);
         self.call_runner();
     }
@@ -70,7 +71,10 @@ impl Core {
         let stack = match self.pool().acquire(self.default_class()) {
             Ok(stack) => stack,
             Err(error) => {
-                // The next who has work for a runner tries again.
+                // It is tried again when there is more work, and when nothing else can run.
+                if self.is_without_runner.replace(true) {
+                    return;
+                }
                 let _ = writeln!(
                     io::stderr(),
                     "greenlit: there is no stack for a green thread that polls futures: {error}"
@@ -78,6 +82,7 @@ impl Core {
                 return;
             }
         };
+        self.is_without_runner.set(false);
         let record = self.record(None, Location::caller(), 1);
         record.set(flag::RUNNER);
         self.runners.set(self.runners.get() + 1);
@@ -104,9 +109,24 @@ impl Core {
     pub(super) fn leave_duty(&self, record: &Record) {
         if ptr::eq(self.on_duty.get(), record) {
             self.on_duty.set(ptr::null());
-            if self.has_work() {
-                self.make_runner();
-            }
+            self.look_for_runner();
+        }
+    }
+
+    /// The running thread, in the middle of a poll, gives the CPU to others that can run: what is in the
+    /// task queue is among them.
+    #[cold]
+    pub(super) fn yields_in_poll(&self, record: &Record) {
+        if self.has_work() {
+            self.leave_duty(record);
+        }
+    }
+
+    /// Tries once more to get a runner where there is work for one, and there was no stack.
+    #[inline]
+    pub(super) fn look_for_runner(&self) {
+        if self.on_duty.get().is_null() && self.has_work() {
+            self.make_runner();
         }
     }
 
@@ -115,7 +135,7 @@ impl Core {
     pub(super) fn give_up_poll(&self, record: &Record) {
         // SAFETY: invariant 101: the task that a runner polls is counted.
         if let Some(task) = unsafe { record.task().as_ref() } {
-            self.tasks.remove(task);
+            self.forget_task(task);
         }
         self.runners.set(self.runners.get() - 1);
         self.leave_duty(record);
@@ -174,11 +194,12 @@ impl Core {
 
     /// Does what is to be done for a task that was taken out of the queue.
     fn serve_task(&self, record: &Record, task: &Task) {
-        if task.is(state::DONE) {
+        if task.is(state::POLLING) {
+            // Whoever polls it looks at it once more, perhaps only to give it up.
+            task.set(state::AGAIN);
+        } else if task.is(state::DONE) {
             // SAFETY: it has ended and is not queued: the runtime's reference is given up, once.
             unsafe { Task::release(task) };
-        } else if task.is(state::POLLING) {
-            task.set(state::AGAIN);
         } else {
             task.runner.set(record);
             self.poll_task(record, task);
@@ -193,7 +214,7 @@ impl Core {
 
     /// Polls a task, or drops its future if it is cancelled, and looks at what comes of it.
     fn poll_task(&self, record: &Record, task: &Task) {
-        let outer = record.task();
+        let (outer, was_polling) = (record.task(), record.has(flag::POLLING));
         task.set(state::POLLING);
         record.set_task(task);
         let others = take_locals(record);
@@ -214,8 +235,8 @@ impl Core {
             self.is_no_forked_child();
             done = true;
         }
-        if record.has(flag::UNWINDING) && record.has(flag::RUNNER) {
-            // It was caught, whatever it was.
+        if record.has(flag::UNWINDING) && !was_polling && record.has(flag::RUNNER) {
+            // It was caught, whatever it was; nothing else of the user's is on the stack.
             self.unmark_unwinding(record);
         }
         if done {
@@ -232,6 +253,9 @@ impl Core {
         }
         record.set_task(outer);
         task.since.set(self.known_time.get());
+        if was_polling {
+            record.set(flag::POLLING);
+        }
         task.runner.set(ptr::null());
         task.clear(state::POLLING);
         if task.is(state::DONE) {
@@ -248,7 +272,7 @@ impl Core {
     /// The task has ended, and its result is there.
     fn finish_task(&self, task: &Task) {
         task.set(state::DONE);
-        self.tasks.remove(task);
+        self.forget_task(task);
         loop {
             let joiner = task.joiners.pop();
             if joiner.is_null() {
@@ -264,21 +288,40 @@ impl Core {
         }
     }
 
-    /// Wakes those that were left to the runner.
+    /// A task has ended, or will not be polled again.
+    fn forget_task(&self, task: &Task) {
+        self.tasks.remove(task);
+        if self.ending.get() && self.tasks.live() == 0 && !self.on_duty.get().is_null() {
+            // It may have nothing more to do.
+            self.call_runner();
+        }
+    }
+
+    /// Wakes those that were left to the runner, as many as there are by now.
     fn wake_others(&self, record: &Record) {
-        if !self.has_wakers() {
-            return;
+        let mut wakers = self.wakers.take();
+        let mut left = wakers.len();
+        while left > 0 {
+            let waker = wakers.pop_front();
+            // Where it parks, another runner takes over, and wakes the others.
+            self.wakers.set(wakers);
+            if let Some(waker) = waker {
+                // As in a poll.
+                record.set(flag::POLLING);
+                wake_caught(waker);
+                self.is_no_forked_child();
+                record.clear(flag::POLLING);
+                if record.has(flag::UNWINDING) {
+                    self.unmark_unwinding(record);
+                }
+            }
+            if !self.stays_on_duty(record) {
+                return;
+            }
+            left -= 1;
+            wakers = self.wakers.take();
         }
-        // As in a poll: where a waker parks, another runner takes over.
-        record.set(flag::POLLING);
-        for waker in self.wakers.take() {
-            wake_caught(waker);
-            self.is_no_forked_child();
-        }
-        record.clear(flag::POLLING);
-        if record.has(flag::UNWINDING) {
-            self.unmark_unwinding(record);
-        }
+        self.wakers.set(wakers);
     }
 
     /// A child that was forked in a poll has no runtime to go on with.
@@ -318,9 +361,17 @@ fn lend_locals(record: &Record, task: &Task) {
     }
 }
 
+/// Whether `payload` is of a cancel of the running thread, most often a runner: it had to leave what it
+/// called.
+fn is_own_cancel(payload: &(dyn Any + Send)) -> bool {
+    Core::current().is_some_and(|core| !is_panic(core.running().id.get(), payload))
+}
+
 /// Wakes a waker of anybody's. If it panics, that is reported, and goes no further.
 pub(super) fn wake_caught(waker: Waker) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake()))
+        && !is_own_cancel(&*payload)
+    {
         report(&"a waker", "panicked", payload);
     }
 }
@@ -333,6 +384,7 @@ pub(crate) fn drop_unclaimed(task: &Task) {
     // SAFETY: it is there; this clears the flag.
     if let Some(payload) = unsafe { (task.vtable.drop_result)(task) }
         && is_panic(task.number, &*payload)
+        && !is_own_cancel(&*payload)
     {
         report(task, "panicked and nobody joined it", payload);
     }

@@ -293,6 +293,10 @@ impl Wakeup {
             }
             return;
         };
+        if signal.take() {
+            // It was set in the poll: the others that can run have their turn.
+            return core.yield_in_call();
+        }
         let reason = Reason::new(what).woken_by(Wakers::Held(self.wakers()));
         if core.park(&reason, Limit::None, self.mask, || signal.take()) == Outcome::Cancelled {
             core.park(&reason, Limit::None, Mask::Yes, || signal.take());

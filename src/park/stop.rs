@@ -62,6 +62,7 @@ impl Core {
             let before = (self.live.get(), self.tasks.live());
             self.tasks
                 .for_each(|task| self.cancel_task(task, Cause::END_OF_RUN));
+            self.look_for_runner();
             if !self.on_duty.get().is_null() {
                 // It may have nothing more to do.
                 self.call_runner();
@@ -70,8 +71,9 @@ impl Core {
                 return self.leak(main);
             }
             self.arena.for_each_live(|record| {
-                // A runner is told by way of what it polls.
-                if !ptr::eq(record, main) && !record.has(flag::RUNNER) {
+                // A runner that polls nothing ends by itself.
+                let is_idle = record.has(flag::RUNNER) && !record.has(flag::POLLING);
+                if !ptr::eq(record, main) && !is_idle {
                     self.cancel_thread(record, Cause::END_OF_RUN);
                 }
             });

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::thread::Result;
 
-use super::{Cancelled, Cause, Core, Mailbox};
+use super::{Cancelled, Cause, Core, Mailbox, is_panic};
 use crate::scheduler::task::{Payload, Vtable, state};
 use crate::scheduler::{Record, Task};
 
@@ -133,7 +133,9 @@ impl<F: Future> Cell<F> {
                         Err(second)
                     }
                     Err(first) => {
-                        super::report(task, "panicked when its future was dropped", second);
+                        if is_panic(task.number, &*second) {
+                            super::report(task, "panicked when its future was dropped", second);
+                        }
                         Err(first)
                     }
                 }
@@ -181,13 +183,14 @@ fn forget_panic<T>(result: Result<T>) {
 }
 
 impl Task {
-    /// A payload that unwound the future: the cancel of the runner that polled it is the task's own.
+    /// A payload that unwound the future: the cancel of the runner that polled it is the task's own, and
+    /// so is each that ended the first poll of an eager one.
     #[cold]
     fn caught(&self, mut payload: Payload) -> Payload {
         // SAFETY: invariant 101: a runner lives while it polls.
         let runner = unsafe { self.runner.get().as_ref() };
-        if let (Some(cancelled), Some(runner)) = (payload.downcast_mut::<Cancelled>(), runner)
-            && cancelled.target == runner.id.get()
+        if let Some(cancelled) = payload.downcast_mut::<Cancelled>()
+            && runner.is_none_or(|runner| cancelled.target == runner.id.get())
         {
             cancelled.target = self.number;
         }

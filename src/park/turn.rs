@@ -54,6 +54,10 @@ impl Core {
     pub(super) fn idle(&self) -> *const Record {
         let mut patience = PATIENCE;
         loop {
+            self.look_for_runner();
+            if !self.run_queue.head().is_null() {
+                return self.run_queue.head();
+            }
             let awaits_nothing = self.awaits_no_timer()
                 && self.reactor.waiting.get() == 0
                 && self.offloaded.get() == 0;

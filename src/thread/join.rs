@@ -253,8 +253,13 @@ impl<T> Claim<T> {
         );
         if !record.with_awaiter(|known| known.is_some_and(|known| known.will_wake(context.waker())))
         {
-            // What was there is dropped last: it may be anybody's.
-            drop(record.replace_awaiter(Some(context.waker().clone())));
+            // It may be anybody's, and the thread may end meanwhile.
+            let waker = context.waker().clone();
+            if self.is_finished() {
+                return self.poll(context);
+            }
+            // What was there is dropped last.
+            drop(record.replace_awaiter(Some(waker)));
         }
         Poll::Pending
     }

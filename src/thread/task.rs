@@ -80,8 +80,13 @@ impl<T> TaskClaim<T> {
             "poll: the runtime of the future does not run here"
         );
         if !task.with_awaiter(|known| known.is_some_and(|known| known.will_wake(context.waker()))) {
-            // What was there is dropped last: it may be anybody's.
-            drop(task.replace_awaiter(Some(context.waker().clone())));
+            // It may be anybody's, and the task may end meanwhile.
+            let waker = context.waker().clone();
+            if task.is(state::DONE) {
+                return self.poll(context);
+            }
+            // What was there is dropped last.
+            drop(task.replace_awaiter(Some(waker)));
         }
         Poll::Pending
     }
