@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::alone::alone;
 use crate::futures::{Gate, Log};
-use greenlit::cancel::Cancelled;
+use greenlit::cancel::{self, Cancelled};
 use greenlit::sync::Event;
 use greenlit::time::Instant;
 use greenlit::{future, thread};
@@ -348,6 +348,51 @@ fn tasks_get_a_runner_when_there_is_a_stack_for_one_again() {
             assert_eq!(polled.get(), 2);
         },
     );
+}
+
+/// What listens for requests in a poll, or in a scope's thread that a poll waits for, did not hear of one
+/// that had come before that poll.
+#[test]
+fn a_request_between_polls_is_heard_by_who_listens() {
+    greenlit::run(|| {
+        let gate = Gate::default();
+        let task = future::spawn({
+            let gate = gate.clone();
+            async move {
+                gate.await;
+                let own = cancel::until_requested(thread::park).is_err();
+                let child = thread::scope(|scope| {
+                    let child = scope.spawn(|| {
+                        thread::yield_now();
+                        cancel::requested().is_some()
+                    });
+                    child.join().unwrap()
+                });
+                (own, child)
+            }
+        });
+        thread::yield_now();
+        task.cancel_softly("please", Duration::MAX);
+        gate.open();
+        assert_eq!(task.join().unwrap(), (true, true));
+    });
+}
+
+/// Who listened in a scope that a task's poll waited for did not hear that the task was asked to end.
+#[test]
+fn a_request_to_a_task_is_heard_in_its_scopes() {
+    greenlit::run(|| {
+        let task = future::spawn(async {
+            thread::scope(|scope| {
+                let child = scope.spawn(|| cancel::until_requested(thread::park).is_err());
+                child.join().unwrap()
+            })
+        });
+        thread::yield_now();
+        thread::yield_now();
+        task.cancel_softly("please", Duration::MAX);
+        assert!(task.join().unwrap());
+    });
 }
 
 /// What ended while the waker of who awaited it was cloned woke nobody.

@@ -202,6 +202,12 @@ impl Core {
             unsafe { Task::release(task) };
         } else {
             task.runner.set(record);
+            if task.is(state::REQUESTED)
+                && let Some(cause) = task.cause()
+            {
+                // Whatever listens in the poll hears of it. The runner ends afterwards.
+                record.request(cause, u64::MAX);
+            }
             self.poll_task(record, task);
         }
     }

@@ -396,7 +396,11 @@ impl Core {
         }
         // SAFETY: invariant 101: a runner lives while it polls.
         match unsafe { task.runner.get().as_ref() } {
-            Some(runner) => self.cancel_thread(runner, cause),
+            Some(runner) => {
+                self.cancel_thread(runner, cause);
+                // Those who listen in scopes that the poll waits for hear of it.
+                self.wake_listeners();
+            }
             None => self.schedule(task),
         }
     }
@@ -411,7 +415,10 @@ impl Core {
         task.with_extra(|extra| extra.cause = Some(cause.clone()));
         // SAFETY: invariant 101: a runner lives while it polls.
         match unsafe { task.runner.get().as_ref() } {
-            Some(runner) => self.request_thread(runner, cause, deadline),
+            Some(runner) => {
+                self.request_thread(runner, cause, deadline);
+                self.wake_listeners();
+            }
             None => self.schedule(task),
         }
     }
