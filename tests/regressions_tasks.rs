@@ -297,6 +297,39 @@ fn an_eager_task_in_a_destructor_leaves_the_unwinding_known() {
     });
 }
 
+/// A spawner whose cancel had ended an eager task's first poll counted as unwinding as long as that task's
+/// result was there: while another green thread unwound, nothing ended its own calls.
+#[test]
+fn a_cancel_that_an_eager_task_has_caught_ends_its_spawner_too() {
+    greenlit::run(|| {
+        let gate = Rc::new(Cell::new(false));
+        let opened = gate.clone();
+        let other = thread::spawn(move || {
+            let _waits = OnDrop(|| {
+                while !opened.get() {
+                    thread::yield_now();
+                }
+            });
+            thread::park();
+        });
+        thread::yield_now();
+        other.cancel("unwinds");
+        thread::yield_now();
+        let spawner = thread::spawn(|| {
+            let parks = async { thread::park() };
+            let eager = future::Builder::new().eager(true).spawn(parks).unwrap();
+            thread::yield_now();
+            eager.is_finished()
+        });
+        thread::yield_now();
+        spawner.cancel("now");
+        let ended = spawner.join();
+        gate.set(true);
+        assert!(ended.unwrap_err().is::<Cancelled>());
+        let _ = other.join();
+    });
+}
+
 /// Tasks for which there was no runner, since there was no stack for one, were never polled, though
 /// stacks were given back meanwhile.
 #[test]

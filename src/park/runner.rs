@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr;
 use std::task::{Context, Poll, Waker};
+use std::thread::panicking;
 
 use super::task::{borrowed_waker, is_task_waker};
 use super::{Cancelled, Cause, Core, Limit, Mask, is_panic, report, signal};
@@ -221,6 +222,10 @@ impl Core {
     /// Polls a task, or drops its future if it is cancelled, and looks at what comes of it.
     fn poll_task(&self, record: &Record, task: &Task) {
         let (outer, was_polling) = (record.task(), record.has(flag::POLLING));
+        let around = match record.has(flag::UNWINDING) && panicking() {
+            true => record.mark(),
+            false => 0,
+        };
         task.set(state::POLLING);
         record.set_task(task);
         let others = take_locals(record);
@@ -241,9 +246,15 @@ impl Core {
             self.is_no_forked_child();
             done = true;
         }
-        if record.has(flag::UNWINDING) && !was_polling && record.has(flag::RUNNER) {
-            // It was caught, whatever it was; nothing else of the user's is on the stack.
-            self.unmark_unwinding(record);
+        match around {
+            // It was caught, whatever it was.
+            0 if record.has(flag::UNWINDING) => self.unmark_unwinding(record),
+            0 => {}
+            // A destructor has spawned an eager task, and the unwinding around that goes on.
+            mark => {
+                self.mark_unwinding(record);
+                record.put_mark(mark);
+            }
         }
         if done {
             self.end_locals(record);
