@@ -7,6 +7,7 @@ mod blocking;
 mod fs;
 mod pipe;
 mod polled_fs;
+mod polled_stdio;
 mod polled_system;
 mod process;
 mod signal;

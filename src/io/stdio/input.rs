@@ -5,11 +5,32 @@ use std::io::{self, BufRead, BufReader, IoSliceMut, Lines, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::{LazyLock, PoisonError};
 
+use nix::unistd;
+
+use super::polled::Awaiters;
 use super::raw::Standard;
 use crate::sync::{Mutex, MutexGuard};
 
-static INPUT: LazyLock<Mutex<BufReader<Standard>>> =
-    LazyLock::new(|| Mutex::new(BufReader::new(Standard::In)));
+pub(super) static INPUT: LazyLock<Mutex<BufReader<Input>>> =
+    LazyLock::new(|| Mutex::new(BufReader::new(Input { polls: false })));
+
+/// The tasks that poll until nobody has locked the input.
+pub(super) static INPUT_AWAITERS: Awaiters = Awaiters::new();
+
+/// The standard input below its buffer.
+pub(super) struct Input {
+    /// Whether a read is one attempt, and does not park.
+    pub(super) polls: bool,
+}
+
+impl Read for Input {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.polls {
+            true => Ok(unistd::read(Standard::In.as_fd(), buf)?),
+            false => Standard::In.read(buf),
+        }
+    }
+}
 
 /// The standard input, as [`std::io::stdin`].
 ///
@@ -53,14 +74,37 @@ pub struct Stdin {
 /// As [`Stdin`].
 #[must_use = "if unused stdin will immediately unlock"]
 pub struct StdinLock<'a> {
-    inner: MutexGuard<'a, BufReader<Standard>>,
+    inner: MutexGuard<'a, BufReader<Input>>,
+    /// It goes after the guard.
+    _wakes: WakesAwaiters,
+}
+
+/// Wakes who polls for the lock, once that is free.
+struct WakesAwaiters;
+
+impl Drop for WakesAwaiters {
+    fn drop(&mut self) {
+        INPUT_AWAITERS.wake();
+    }
+}
+
+impl<'a> StdinLock<'a> {
+    pub(super) fn new(inner: MutexGuard<'a, BufReader<Input>>) -> Self {
+        Self {
+            inner,
+            _wakes: WakesAwaiters,
+        }
+    }
+
+    pub(super) fn reader(&mut self) -> &mut BufReader<Input> {
+        &mut self.inner
+    }
 }
 
 impl Stdin {
     /// Parks until nobody else reads, and keeps others from it.
     pub fn lock(&self) -> StdinLock<'static> {
-        let inner = INPUT.lock().unwrap_or_else(PoisonError::into_inner);
-        StdinLock { inner }
+        StdinLock::new(INPUT.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Appends one line, with its end, to `buf`. Returns how many bytes that is; 0 at the end of

@@ -3,6 +3,7 @@
 
 mod raw;
 mod turn;
+mod polled;
 mod input;
 mod output;
 mod terminal;

@@ -6,30 +6,52 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::process::Stdio;
 use std::sync::{LazyLock, PoisonError};
 
-use super::raw::{Standard, write_outside};
+use super::raw::{Standard, write_once, write_outside};
 use super::turn::{Turn, Turns};
 use crate::sync::Mutex;
 
 /// What goes to the standard output, and whose turn it is. The mutex is taken for each write, by
 /// the thread whose turn it is, so nobody waits for it.
-static OUTPUT: LazyLock<Mutex<LineWriter<Output>>> = LazyLock::new(|| {
+pub(super) static OUTPUT: LazyLock<Mutex<LineWriter<Output>>> = LazyLock::new(|| {
     flush_at_exit();
-    Mutex::new(LineWriter::new(Output { exits: false }))
+    Mutex::new(LineWriter::new(Output { how: How::Parks }))
 });
-static OUTPUT_TURNS: Turns = Turns::new();
-static ERROR_TURNS: Turns = Turns::new();
+pub(super) static OUTPUT_TURNS: Turns = Turns::new();
+pub(super) static ERROR_TURNS: Turns = Turns::new();
 
 /// The standard output below its buffer.
-struct Output {
-    /// Whether the process ends: then nobody else could run.
-    exits: bool,
+pub(super) struct Output {
+    how: How,
+}
+
+/// How the standard output is written.
+#[derive(Clone, Copy, Debug)]
+enum How {
+    Parks,
+    /// By one attempt, which does not wait.
+    Polls,
+    /// The process ends, so nobody else could run.
+    Exits,
+}
+
+/// Does one thing to the buffer of the standard output that makes attempts only, and does not wait.
+pub(super) fn poll_output(
+    f: impl FnOnce(&mut LineWriter<Output>) -> io::Result<usize>,
+) -> io::Result<usize> {
+    // It is the turn of who comes here, so nobody is in the middle of a write.
+    let mut output = OUTPUT.lock().unwrap_or_else(PoisonError::into_inner);
+    let how = std::mem::replace(&mut output.get_mut().how, How::Polls);
+    let result = f(&mut output);
+    output.get_mut().how = how;
+    result
 }
 
 impl Write for Output {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        match self.exits {
-            true => write_outside(Standard::Out.as_fd(), buf),
-            false => Standard::Out.write(buf),
+        match self.how {
+            How::Parks => Standard::Out.write(buf),
+            How::Polls => write_once(Standard::Out.as_fd(), buf),
+            How::Exits => write_outside(Standard::Out.as_fd(), buf),
         }
     }
 
@@ -43,10 +65,10 @@ fn flush_at_exit() {
     extern "C" fn flush() {
         // Nobody may be in the middle of a write; who is will not end it.
         if let Ok(mut writer) = OUTPUT.try_lock() {
-            writer.get_mut().exits = true;
+            writer.get_mut().how = How::Exits;
             let _ = writer.flush();
             // What is written by other exit handlers is written at once.
-            *writer = LineWriter::with_capacity(0, Output { exits: true });
+            *writer = LineWriter::with_capacity(0, Output { how: How::Exits });
         }
     }
     // SAFETY: the handler is a function of this crate, which does not unwind: it calls system calls

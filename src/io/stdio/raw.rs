@@ -78,22 +78,59 @@ pub(super) fn write_outside(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize>
 /// Writes, and parks while there is no room.
 fn write_inside(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     let what = "writing standard output";
+    match look_at(fd)? {
+        // A disk makes nobody wait for long, and epoll refuses its files.
+        Behind::Disk(source) => source.write_with(what, None, |fd| Ok(unistd::write(fd, buf)?)),
+        Behind::Terminal(own) => {
+            let source = Source::from_owned(own, Kind::NonBlocking);
+            source.write_with(what, None, |mut own| own.write(buf))
+        }
+        Behind::Other(source) => {
+            source.write_with(what, None, |fd| Ok(unistd::write(fd, source.cut(buf))?))
+        }
+    }
+}
+/// Writes what there is room for, and does not wait.
+///
+/// # Errors
+///
+/// `WouldBlock` where there is none.
+pub(super) fn write_once(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+    match look_at(fd)? {
+        Behind::Disk(_) => Ok(unistd::write(fd, buf)?),
+        Behind::Terminal(mut own) => own.write(buf),
+        Behind::Other(source) => {
+            if source.kind() == Kind::Blocking && !outside::is_ready(fd, Direction::Write)? {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(unistd::write(fd, source.cut(buf))?)
+        }
+    }
+}
+
+/// What lies behind a file descriptor, as to how it is written.
+enum Behind<'a> {
+    Disk(Source<BorrowedFd<'a>>),
+    /// A terminal that has room for one byte blocks whoever writes two: poll(2) is no help. This is one
+    /// that does not.
+    Terminal(File),
+    Other(Source<BorrowedFd<'a>>),
+}
+
+fn look_at(fd: BorrowedFd<'_>) -> io::Result<Behind<'_>> {
     let source = Source::new(fd)?;
     if source.kind() == Kind::Blocking {
         let kind = fstat(fd)?.st_mode & SFlag::S_IFMT.bits();
-        // A disk makes nobody wait for long, and epoll refuses its files.
         if kind == SFlag::S_IFREG.bits() || kind == SFlag::S_IFBLK.bits() {
-            return source.write_with(what, None, |fd| Ok(unistd::write(fd, buf)?));
+            return Ok(Behind::Disk(source));
         }
-        // A terminal that has room for one byte blocks whoever writes two: poll(2) is no help.
         if kind == SFlag::S_IFCHR.bits()
             && let Some(own) = reopen_terminal(fd)
         {
-            let source = Source::from_owned(own, Kind::NonBlocking);
-            return source.write_with(what, None, |mut own| own.write(buf));
+            return Ok(Behind::Terminal(own));
         }
     }
-    source.write_with(what, None, |fd| Ok(unistd::write(fd, source.cut(buf))?))
+    Ok(Behind::Other(source))
 }
 
 /// The terminal behind `fd` by an open file description of our own, whose mode nobody shares (rule

@@ -3,7 +3,9 @@
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
+use super::polled::Awaiters;
 use crate::park::Caller;
 use crate::sync::Semaphore;
 
@@ -15,6 +17,8 @@ pub(super) struct Turns {
     depth: AtomicU32,
     /// One permit, out while there is a holder.
     free: Semaphore,
+    /// The tasks that poll until there is none.
+    awaiters: Awaiters,
 }
 
 impl Turns {
@@ -23,6 +27,7 @@ impl Turns {
             holder: AtomicU64::new(0),
             depth: AtomicU32::new(0),
             free: Semaphore::new(1),
+            awaiters: Awaiters::new(),
         }
     }
 
@@ -34,6 +39,23 @@ impl Turns {
             self.free.acquire().forget();
             self.holder.store(number, Ordering::Relaxed);
         }
+        self.turn()
+    }
+
+    /// Takes the turn, or has the task woken when it may be free.
+    pub(super) fn poll_take(&self, context: &Context<'_>) -> Poll<Turn<'_>> {
+        let number = Caller::current().number();
+        self.awaiters.poll(context, || {
+            if self.holder.load(Ordering::Relaxed) != number {
+                self.free.try_acquire()?.forget();
+                self.holder.store(number, Ordering::Relaxed);
+            }
+            Some(self.turn())
+        })
+    }
+
+    /// One more turn of the holder's.
+    fn turn(&self) -> Turn<'_> {
         self.depth.fetch_add(1, Ordering::Relaxed);
         Turn {
             turns: self,
@@ -53,6 +75,7 @@ impl Drop for Turn<'_> {
         if self.turns.depth.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.turns.holder.store(0, Ordering::Relaxed);
             self.turns.free.add_permits(1);
+            self.turns.awaiters.wake();
         }
     }
 }
