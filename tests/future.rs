@@ -359,3 +359,31 @@ fn block_on_is_woken_in_the_middle_of_its_poll() {
 fn drop_after(waker: std::task::Waker) {
     waker.wake();
 }
+
+/// Behaviour 1, of tasks: what is ready at once does not cost a task its turn, unless it is a lot.
+#[test]
+fn the_order_of_tasks_does_not_hang_on_the_clock() {
+    for count in [10, 1000] {
+        let log = Log::default();
+        greenlit::run(|| {
+            let task = |name, count| {
+                let log = log.clone();
+                future::spawn(async move {
+                    let semaphore = greenlit::sync::Semaphore::new(count);
+                    for _ in 0..count {
+                        semaphore.acquire_async().await.forget();
+                        // It takes its time.
+                        std::thread::sleep(std::time::Duration::from_micros(20));
+                    }
+                    log.add(name);
+                })
+            };
+            let handles = [task("first", count), task("second", 1)];
+            handles.map(|handle| handle.join().unwrap())
+        });
+        match count {
+            10 => assert_eq!(log.all(), ["first", "second"]),
+            _ => assert_eq!(log.all(), ["second", "first"]),
+        }
+    }
+}

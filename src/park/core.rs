@@ -45,6 +45,8 @@ pub(crate) struct Core {
     pub(super) budget: Cell<u32>,
     /// What `budget` was last set to: fewer than `QUOTA` when slices are long.
     pub(super) quota: Cell<u32>,
+    /// What the future of the task that is polled may do until it has to come again.
+    pub(super) poll_budget: Cell<u32>,
     /// When the last turn was taken; 0 where that was not read.
     pub(super) last_turn: Cell<u64>,
     /// What the clock said when it was read last for a turn or a budget: what parks are dated by.
@@ -117,6 +119,7 @@ impl Core {
             run_queue: RunQueue::new(),
             budget: Cell::new(FIRST_QUOTA),
             quota: Cell::new(FIRST_QUOTA),
+            poll_budget: Cell::new(QUOTA),
             last_turn: Cell::new(0),
             known_time: Cell::new(0),
             live: Cell::new(0),

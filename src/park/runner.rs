@@ -8,6 +8,7 @@ use std::ptr;
 use std::task::{Context, Poll, Waker};
 use std::thread::panicking;
 
+use super::core::QUOTA;
 use super::task::{borrowed_waker, is_task_waker};
 use super::{Cancelled, Cause, Core, Limit, Mask, is_panic, report, signal};
 use crate::arch;
@@ -16,18 +17,32 @@ use crate::scheduler::task::state;
 use crate::scheduler::{Locals, Reason, Record, Task};
 use crate::stack::Owner;
 
-/// Counts one operation of a future's. When the budget is used up it takes a turn of the reactor if one
-/// is due, and has the future come again: so one that is always ready lets others run.
+/// Counts one operation of a future's: takes a turn of the reactor if one is due, and has a future come
+/// again that has done many in one poll, so that one that is always ready lets others run. A task has
+/// as many in each poll, however long they take: in which order tasks run does not hang on the clock.
 #[inline]
 pub(crate) fn proceed(context: &Context<'_>) -> Poll<()> {
-    match Core::current() {
-        Some(core) if core.tick() => {
-            core.serve();
-            context.waker().wake_by_ref();
-            Poll::Pending
-        }
-        _ => Poll::Ready(()),
+    let Some(core) = Core::current() else {
+        return Poll::Ready(());
+    };
+    let is_due = core.tick();
+    if is_due {
+        core.serve();
     }
+    let comes_again = match core.running().task().is_null() {
+        // A thread that polls by itself: it lets others run as it does after each budget.
+        true => is_due,
+        false => {
+            let left = core.poll_budget.get();
+            core.poll_budget.set(left.saturating_sub(1));
+            left == 0
+        }
+    };
+    if comes_again {
+        context.waker().wake_by_ref();
+        return Poll::Pending;
+    }
+    Poll::Ready(())
 }
 
 impl Core {
@@ -226,6 +241,7 @@ impl Core {
             true => record.mark(),
             false => 0,
         };
+        let outer_budget = self.poll_budget.replace(QUOTA);
         task.set(state::POLLING);
         record.set_task(task);
         let others = take_locals(record);
@@ -273,6 +289,7 @@ impl Core {
         if was_polling {
             record.set(flag::POLLING);
         }
+        self.poll_budget.set(outer_budget);
         task.runner.set(ptr::null());
         task.clear(state::POLLING);
         if task.is(state::DONE) {
