@@ -83,6 +83,9 @@ mod porting {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/CANCELLATION.md")]
 mod cancellation {}
+#[cfg(doctest)]
+#[doc = include_str!("../docs/ASYNCIO.md")]
+mod asyncio {}
 
 pub use handle::{Handle, RemoteHandle, RuntimeEnded};
 pub use runtime::{Builder, Runtime, run};

@@ -3,6 +3,7 @@
 
 mod scene;
 
+mod asyncio_guide;
 mod mirror_fs;
 mod mirror_io;
 mod mirror_net;

@@ -9,6 +9,7 @@ mod event_loop_ready;
 mod future;
 mod future_ends;
 mod future_send;
+mod future_examples;
 mod future_many;
 mod future_promise;
 mod future_sleep;
