@@ -228,7 +228,7 @@ fn a_callback_that_blocks_keeps_nobody_waiting() {
 }
 
 #[test]
-#[should_panic(expected = "there is no runtime here")]
+#[should_panic(expected = "add_reader: no runtime runs on this OS thread")]
 fn outside_a_runtime_it_panics() {
     let (near, _far) = UnixStream::pair().unwrap();
     let _ = add_reader(near, |_: &UnixStream| ());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::futures::{Gate, Log};
 use greenlit::cancel::Cancelled;
 use greenlit::future::{self, Promise, block_on};
+use greenlit::sync::mpsc;
 use greenlit::thread;
 use greenlit::time::Instant;
 
@@ -25,6 +26,34 @@ fn join_all_takes_futures_and_handles_alike() {
         assert!(results.into_iter().map(Result::unwrap).eq(0..3));
         let all = future::try_join_all([ready(Ok(1)), ready(Err("no")), ready(Ok(2))]);
         assert_eq!(block_on(all), Err("no"));
+    });
+}
+
+#[test]
+fn futures_of_two_types_are_joined_and_raced() {
+    greenlit::run(|| {
+        let thread = thread::spawn(|| 1);
+        let (of_thread, text) = block_on(future::join(thread, async {
+            future::yield_now().await;
+            "two"
+        }));
+        assert_eq!((of_thread.unwrap(), text), (1, "two"));
+        let both = future::try_join(ready(Ok::<u32, &str>(1)), ready(Err::<(), _>("no")));
+        assert_eq!(block_on(both), Err("no"));
+        let receiver = {
+            let (sender, receiver) = mpsc::channel::<u32>();
+            thread::spawn(move || {
+                thread::yield_now();
+                sender.send(3).unwrap();
+            });
+            receiver
+        };
+        let never = future::sleep(Duration::from_secs(3600));
+        let first = future::select(Box::pin(receiver.recv_async()), never);
+        match block_on(first) {
+            future::Either::Left((item, _never)) => assert_eq!(item, Ok(3)),
+            future::Either::Right(_) => panic!("an hour has not passed"),
+        }
     });
 }
 

@@ -44,6 +44,10 @@ fn after_the_end_calls_say_so() {
     let handle = greenlit::run(Handle::current);
     assert!(handle.is_closed());
     let RuntimeEnded(f) = handle.try_spawn(|| 5).unwrap_err();
+    let error = std::io::Error::from(RuntimeEnded(&f));
+    assert_eq!(error.kind(), std::io::ErrorKind::NotConnected);
+    assert_eq!(error.to_string(), "the runtime has ended");
+    let f = RuntimeEnded(f).into_inner();
     assert_eq!(f(), 5);
 
     let (send, receive) = mpsc::channel();

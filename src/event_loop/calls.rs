@@ -113,7 +113,7 @@ pub fn call_at(deadline: Instant, f: impl FnOnce() + 'static) -> Callback {
 }
 
 #[track_caller]
-fn current<'a>(call: &str) -> &'a Core {
+pub(super) fn current<'a>(call: &str) -> &'a Core {
     let Some(core) = Core::current() else {
         refuse_in_child();
         panic!("{call}: no runtime runs on this OS thread; call it inside greenlit::run");

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use super::calls::current;
 use crate::future;
 use crate::io::{Pollable, Source};
 use crate::park::Core;
@@ -76,7 +77,7 @@ pub fn add_reader<F>(fd: F, f: impl FnMut(&F) + 'static) -> io::Result<ReadyCall
 where
     F: AsFd + 'static,
 {
-    add(fd, Side::Reader, f)
+    add("add_reader", fd, Side::Reader, f)
 }
 
 /// Has the runner call `f` whenever a write to `fd` would not block; else as [`add_reader`].
@@ -93,7 +94,7 @@ pub fn add_writer<F>(fd: F, f: impl FnMut(&F) + 'static) -> io::Result<ReadyCall
 where
     F: AsFd + 'static,
 {
-    add(fd, Side::Writer, f)
+    add("add_writer", fd, Side::Writer, f)
 }
 
 /// Removes the reader of `fd`: it is not called any more. Returns whether there was one. It may remove
@@ -174,13 +175,16 @@ impl Drop for Task {
 }
 
 #[track_caller]
-fn add<F>(fd: F, side: Side, mut f: impl FnMut(&F) + 'static) -> io::Result<ReadyCallback>
+fn add<F>(
+    call: &str,
+    fd: F,
+    side: Side,
+    mut f: impl FnMut(&F) + 'static,
+) -> io::Result<ReadyCallback>
 where
     F: AsFd + 'static,
 {
-    let Some(core) = Core::current() else {
-        panic!("add_reader or add_writer: there is no runtime here to call back in");
-    };
+    let core = current(call);
     let key = (core.serial, fd.as_fd().as_raw_fd(), side);
     let source = Source::new(fd)?;
     let watch = Rc::new(Watch {

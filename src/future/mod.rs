@@ -5,6 +5,13 @@
 //! first out. A poll may call what blocks: then the runner parks in the middle of it, another takes
 //! over, and the other tasks go on. Tasks stay on their OS thread, so nothing has to be `Send`; their
 //! wakers may be used by any OS thread, and after the task and its runtime have ended.
+//!
+//! Where a type's method blocks, async code calls that with `_async` at its end: `recv_async`,
+//! `lock_async`, `accept_async`. What has no such twin may be called in a task all the same, and parks the
+//! runner. Streams and files are [`AsyncRead`](crate::io::AsyncRead) and
+//! [`AsyncWrite`](crate::io::AsyncWrite), the traits of the crate futures-io, so `read`, `write_all` or
+//! `lines` are those of an extension trait of `futures-util` or `futures-lite`. As these bear the names
+//! of std's, a module imports the one or the other.
 
 mod block_on;
 mod combinators;
@@ -26,7 +33,10 @@ pub use combinators::{
 };
 pub use completed::{AsCompleted, Completed, as_completed};
 pub use coroutine::CoroutineFuture;
-pub use futures_util::future::{JoinAll, TryJoinAll, join_all, try_join_all};
+pub use futures_util::future::{
+    Either, Join, JoinAll, Select, TryJoin, TryJoinAll, join, join_all, select, try_join,
+    try_join_all,
+};
 pub use promise::{Awaited, Promise, PromiseError, Settled, SharedError};
 pub use readiness::{readable, writable};
 pub use sleep::{Sleep, sleep, sleep_until};

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::{Builder, block_on, timeout, timeout_at, yield_now};
+use super::{Builder, block_on, timeout_at, yield_now};
 use crate::clock::Instant;
 use crate::park::{self, Cancelled};
 use crate::thread::JoinHandle;
@@ -153,19 +153,29 @@ impl<T> Promise<T> {
 
     /// As [`wait`](Self::wait), but no longer than `timeout`; `None` says that it is still pending.
     ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    ///
     /// # Cancellation
     ///
     /// As [`wait`](Self::wait).
+    #[must_use = "`None` says that it is still pending"]
     #[track_caller]
-    pub fn wait_timeout(&self, limit: Duration) -> Option<Result<&T, &PromiseError>> {
-        block_on(timeout(limit, self.settled())).ok()
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<Result<&T, &PromiseError>> {
+        block_on(super::timeout(timeout, self.settled())).ok()
     }
 
     /// As [`wait_timeout`](Self::wait_timeout), until a point in time.
     ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    ///
     /// # Cancellation
     ///
     /// As [`wait`](Self::wait).
+    #[must_use = "`None` says that it is still pending"]
     #[track_caller]
     pub fn wait_deadline(&self, deadline: Instant) -> Option<Result<&T, &PromiseError>> {
         block_on(timeout_at(deadline, self.settled())).ok()

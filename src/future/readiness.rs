@@ -8,6 +8,14 @@ use crate::io::{Pollable, Readiness};
 /// Any number of futures and green threads may wait for one source. The kernel is asked, so what the
 /// caller has read before, by whatever way, is known. Polled outside a runtime it blocks the OS thread.
 ///
+/// # Errors
+///
+/// What the kernel says to a file descriptor that cannot be waited for.
+///
+/// # Cancellation
+///
+/// Nothing is lost where the future is dropped.
+///
 /// # Examples
 ///
 /// ```
@@ -27,6 +35,14 @@ pub fn readable<S: Pollable + ?Sized>(source: &S) -> Readiness<'_> {
 }
 
 /// A future that a write to `source` would not block; otherwise as [`readable`].
+///
+/// # Errors
+///
+/// As [`readable`].
+///
+/// # Cancellation
+///
+/// As [`readable`].
 pub fn writable<S: Pollable + ?Sized>(source: &S) -> Readiness<'_> {
     source.watch_writable().into_readiness()
 }

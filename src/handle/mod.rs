@@ -10,6 +10,7 @@ pub use remote::RemoteHandle;
 use std::error::Error;
 use std::fmt;
 use std::future::IntoFuture;
+use std::io;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -268,6 +269,13 @@ impl fmt::Debug for Handle {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RuntimeEnded<F>(pub F);
 
+impl<F> RuntimeEnded<F> {
+    /// What was to be sent.
+    pub fn into_inner(self) -> F {
+        self.0
+    }
+}
+
 impl<F> fmt::Debug for RuntimeEnded<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RuntimeEnded").finish_non_exhaustive()
@@ -281,6 +289,13 @@ impl<F> fmt::Display for RuntimeEnded<F> {
 }
 
 impl<F> Error for RuntimeEnded<F> {}
+
+/// An error of kind `NotConnected`, without what was to be sent.
+impl<F> From<RuntimeEnded<F>> for io::Error {
+    fn from(_: RuntimeEnded<F>) -> Self {
+        Self::new(io::ErrorKind::NotConnected, RuntimeEnded(()))
+    }
+}
 
 const _: () = {
     const fn assert_send_sync<T: Send + Sync>() {}

@@ -20,6 +20,10 @@ mod readiness;
 // What this module has itself shadows what the glob brings.
 pub use std::io::*;
 
+/// The traits by which async code reads and writes; their methods for use are those of the extension
+/// traits of `futures-util` and `futures-lite`.
+pub use futures_io::{AsyncRead, AsyncSeek, AsyncWrite};
+
 pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use readiness::Readiness;
 pub use source::Source;

@@ -15,7 +15,8 @@ use crate::park::{Cause, Core};
 use crate::scheduler::State;
 
 impl<T> JoinHandle<T> {
-    /// Cancels the green thread: the blocking call that it is in, or its next one, unwinds it.
+    /// Cancels the green thread: the blocking call that it is in, or its next one, unwinds it. Of a
+    /// task the future is dropped, at its next turn.
     ///
     /// Its destructors run, and whoever joins it gets [`Cancelled`](crate::cancel::Cancelled), with
     /// `reason` in it, in place of a panic's payload. A thread that has not begun drops its closure. A
