@@ -71,6 +71,12 @@ pub mod signal;
 pub mod os;
 mod select;
 mod handle;
+#[cfg(feature = "hyper")]
+#[expect(
+    unsafe_code,
+    reason = "what is read goes into memory that is not initialised"
+)]
+pub mod hyper;
 #[expect(
     unsafe_code,
     reason = "a runtime that could not stop its threads is not freed"

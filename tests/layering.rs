@@ -27,7 +27,7 @@ const ROWS: &[&[&str]] = &[
     ],
     &["net", "fs", "process", "signal"],
     &["os", "select"],
-    &["handle"],
+    &["handle", "hyper"],
     &["runtime"],
     &["lib"],
 ];

@@ -61,7 +61,7 @@ impl<S: StdSocket> Socket<S> {
     }
 
     #[inline]
-    fn poll_receive(
+    pub(super) fn poll_receive(
         &self,
         context: &mut Context<'_>,
         wanted: usize,
@@ -145,6 +145,20 @@ macro_rules! polled_stream {
 
             fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
                 Poll::Ready(crate::net::polled::close(|how| self.socket.get().shutdown(how)))
+            }
+        }
+
+        impl $ours {
+            /// Polls `receive`, one attempt of the system's to read up to `wanted` bytes that does not
+            /// block.
+            #[allow(dead_code, reason = "the feature `hyper` reads by it")]
+            pub(crate) fn poll_receive(
+                &self,
+                context: &mut Context<'_>,
+                wanted: usize,
+                receive: impl FnMut(std::os::fd::RawFd) -> io::Result<usize>,
+            ) -> Poll<io::Result<usize>> {
+                self.socket.poll_receive(context, wanted, receive)
             }
         }
 

@@ -6,7 +6,7 @@ pub mod gate;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::{env, fs};
 
 /// A server that runs until it is dropped.
@@ -15,6 +15,8 @@ pub struct Server {
     child: Child,
     /// Where it listens, as it printed it.
     pub address: SocketAddr,
+    /// What it prints later: nobody reads it, but it can be written.
+    _output: BufReader<ChildStdout>,
 }
 
 impl Server {
@@ -23,12 +25,17 @@ impl Server {
     pub fn start(mut command: Command) -> Self {
         command.arg("127.0.0.1:0").stdout(Stdio::piped());
         let mut child = command.spawn().expect("the server's program");
-        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let address = lines
+        let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
+        let address = (&mut output)
+            .lines()
             .map(|line| line.expect("text"))
             .find_map(|line| address_in(&line))
             .expect("a server prints where it listens");
-        Self { child, address }
+        Self {
+            child,
+            address,
+            _output: output,
+        }
     }
 
     /// Asks the server to end, as Ctrl-C does, and waits until it has.
@@ -59,14 +66,28 @@ fn address_in(line: &str) -> Option<SocketAddr> {
 
 /// The path of an example, which is built for release if it is not there yet.
 pub fn example(name: &str) -> PathBuf {
+    built(&["--example", name], &format!("examples/{name}"))
+}
+
+/// The same for an example of `examples/async`.
+pub fn async_example(name: &str) -> PathBuf {
+    let manifest = "examples/async/Cargo.toml";
+    built(&["--manifest-path", manifest, "--bin", name], name)
+}
+
+/// Has cargo build what the `arguments` name, and returns its path, which is `path` where it builds for
+/// release.
+fn built(arguments: &[&str], path: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target = root.join(env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into()));
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--release", "--quiet", "--example", name]);
+    build
+        .args(["build", "--release", "--quiet"])
+        .args(arguments);
     build.current_dir(&root).env("CARGO_TARGET_DIR", &target);
     let built = run(&mut build);
     assert!(built.status.success(), "{built:?}");
-    target.join("release/examples").join(name)
+    target.join("release").join(path)
 }
 
 /// A command that runs `program` under strace, which writes its system calls to `trace`.
