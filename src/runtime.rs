@@ -56,8 +56,13 @@ pub fn run<F, T>(f: F) -> T
 where
     F: FnOnce() -> T,
 {
+    runtime_of_a_run().run(f)
+}
+
+#[track_caller]
+fn runtime_of_a_run() -> Runtime {
     match Runtime::builder().build() {
-        Ok(mut runtime) => runtime.run(f),
+        Ok(runtime) => runtime,
         Err(error) => panic!("run: no runtime can be made: {error}"),
     }
 }

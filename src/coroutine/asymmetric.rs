@@ -205,7 +205,8 @@ impl<In, Yield, Return> Coroutine<In, Yield, Return> {
         F: FnOnce(&Suspender<In, Yield>, In) -> Return + 'static,
     {
         let stack = acquire(class, place)?;
-        if size_of::<F>() > LARGEST_CLOSURE_ON_STACK || align_of::<F>() > STACK_ALIGNMENT {
+        if const { size_of::<F>() > LARGEST_CLOSURE_ON_STACK || align_of::<F>() > STACK_ALIGNMENT }
+        {
             let f = Box::new(f);
             return Ok(Self::on_stack(stack, move |suspender: &_, input| {
                 f(suspender, input)

@@ -1,5 +1,6 @@
 //! The beginning and the end of a run: the main green thread, and the deadlock report.
 
+use std::any::Any;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
@@ -21,6 +22,17 @@ use crate::stack;
 impl Core {
     /// Runs `f` as the main green thread, on this stack, and then ends what remains.
     pub(crate) fn run<T>(&self, called_at: &'static Location<'static>, f: impl FnOnce() -> T) -> T {
+        let main = self.begin_run(called_at);
+        let result = catch_unwind(AssertUnwindSafe(f));
+        self.end_run(main, result.as_ref().err().map(|payload| &**payload));
+        match result {
+            Ok(value) => value,
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    /// Makes the caller the main thread. This and the end are compiled once, and not for each closure.
+    fn begin_run(&self, called_at: &'static Location<'static>) -> &Record {
         assert!(
             Self::here().is_none(),
             "run: this OS thread is already running a runtime"
@@ -44,9 +56,12 @@ impl Core {
         Self::set_current(self);
         // What was sent before comes before what the closure does.
         self.read_letters();
+        main
+    }
 
-        let result = catch_unwind(AssertUnwindSafe(f));
-
+    /// Ends the threads that are left, and then the main one, whose closure panicked with `payload` if
+    /// there is one.
+    fn end_run(&self, main: &Record, payload: Option<&(dyn Any + Send)>) {
         if Self::here().is_some() {
             self.end_locals(main);
         }
@@ -57,10 +72,8 @@ impl Core {
             fork::left_run();
         } else {
             // No hook has spoken of it, and no cancel is aimed at a whole run (rule 24).
-            if let Err(payload) = &result
-                && payload.is::<Cancelled>()
-            {
-                tell(main, "was unwound out of its run", &**payload);
+            if let Some(payload) = payload.filter(|payload| payload.is::<Cancelled>()) {
+                tell(main, "was unwound out of its run", payload);
             }
             self.stop_the_rest(main);
             self.wake_waiters();
@@ -73,10 +86,6 @@ impl Core {
             self.live.set(0);
             // SAFETY: the scheduler's own reference, given up once.
             unsafe { self.arena.release(main) };
-        }
-        match result {
-            Ok(value) => value,
-            Err(payload) => resume_unwind(payload),
         }
     }
 

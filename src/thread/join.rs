@@ -398,7 +398,7 @@ pub(super) unsafe fn deliver<T>(record: &Record, result: Result<T>) -> bool {
     }
     let panicked = matches!(&result, Err(payload) if is_panic(record.id.get(), &**payload));
     let slot = record.result.get();
-    if fits::<T>() {
+    if const { fits::<T>() } {
         // SAFETY: the slot is free, large enough and aligned (`fits`); nobody borrows it.
         unsafe { slot.cast::<Result<T>>().write(result) };
     } else {
@@ -423,7 +423,7 @@ unsafe fn take<T>(record: &Record) -> Option<Result<T>> {
         return None;
     }
     let slot = record.result.get();
-    if fits::<T>() {
+    if const { fits::<T>() } {
         // SAFETY: `deliver` wrote it, and it is read once: `has_result` is cleared.
         return Some(unsafe { slot.cast::<Result<T>>().read() });
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::join::{self, Claim, JoinHandle};
 use super::scope;
 use super::try_spawn::TrySpawnError;
+use crate::arch;
 use crate::park::{Core, Spawn, cancelled_thread, refuse_in_child};
 use crate::scheduler::Record;
 use crate::scheduler::record::{extra, flag};
@@ -247,8 +248,9 @@ pub(super) unsafe fn spawn_on<F, T>(
 where
     F: FnOnce() -> T,
 {
+    let (core, stack) = room(stack_size)?;
     // SAFETY: the caller's duty.
-    unsafe { try_spawn_on(stack_size, name, spawned_at, f) }.map_err(io::Error::from)
+    Ok(unsafe { place_or_box(core, stack, name, spawned_at, f) })
 }
 
 /// As `spawn_on`, and gives the closure back.
@@ -266,12 +268,23 @@ unsafe fn try_spawn_on<F, T>(
 where
     F: FnOnce() -> T,
 {
+    match room(stack_size) {
+        // SAFETY: the caller's duty.
+        Ok((core, stack)) => Ok(unsafe { place_or_box(core, stack, name, spawned_at, f) }),
+        Err(error) => Err(error.with(f)),
+    }
+}
+
+/// The runtime and a stack, whatever is spawned. What does not depend on the closure's type is
+/// compiled once, and not for each spawn of a program.
+#[inline]
+fn room<'a>(stack_size: Option<usize>) -> Result<(&'a Core, Stack), TrySpawnError<()>> {
     let Some(core) = Core::current() else {
         refuse_in_child();
-        return Err(TrySpawnError::NoRuntime(f));
+        return Err(TrySpawnError::NoRuntime(()));
     };
     if !core.admits() {
-        return Err(TrySpawnError::Full(f));
+        return Err(TrySpawnError::Full(()));
     }
     let stack = match stack_size {
         None => core.pool().acquire(core.default_class()),
@@ -279,16 +292,35 @@ where
             .map_err(io::Error::from)
             .and_then(|class| core.pool().acquire(class)),
     };
-    let stack = match stack {
-        Ok(stack) => stack,
-        Err(error) => return Err(TrySpawnError::Stack(f, error)),
-    };
-    if size_of::<F>() > LARGEST_IN_PLACE || align_of::<F>() > LARGEST_IN_PLACE {
+    match stack {
+        Ok(stack) => Ok((core, stack)),
+        Err(error) => Err(TrySpawnError::Stack((), error)),
+    }
+}
+
+/// As `place`, for closures of any size.
+///
+/// # Safety
+///
+/// As `spawn_on`.
+#[inline]
+unsafe fn place_or_box<F, T>(
+    core: &Core,
+    stack: Stack,
+    name: Option<Arc<str>>,
+    spawned_at: &'static Location<'static>,
+    f: F,
+) -> Claim<T>
+where
+    F: FnOnce() -> T,
+{
+    // As a constant it keeps the way that is not taken from being compiled.
+    if const { size_of::<F>() > LARGEST_IN_PLACE || align_of::<F>() > LARGEST_IN_PLACE } {
         // SAFETY: the caller's duty.
-        return Ok(unsafe { place(core, stack, name, spawned_at, Box::new(f)) });
+        return unsafe { place(core, stack, name, spawned_at, Box::new(f)) };
     }
     // SAFETY: the caller's duty.
-    Ok(unsafe { place(core, stack, name, spawned_at, f) })
+    unsafe { place(core, stack, name, spawned_at, f) }
 }
 
 /// Puts a closure that is no larger than that onto a stack, and spawns the thread that runs it.
@@ -307,28 +339,49 @@ unsafe fn place<F, T>(
 where
     F: FnOnce() -> T,
 {
-    // The closure lies at the top of the stack, aligned as it and the first frame ask.
-    let align = align_of::<F>().max(16);
-    let base = stack.base();
-    let gap = (base.addr() - size_of::<F>()) % align + size_of::<F>();
-    let top = base.wrapping_sub(gap);
+    let top = top(stack.base(), size_of::<F>(), align_of::<F>());
     // SAFETY: `top` lies at most 1,024 bytes and one alignment below the base of a stack of at
     // least 16 KiB that nobody uses, and is aligned for `F`.
     unsafe { top.cast::<F>().write(f) };
+    // SAFETY: `root` reads the closure once, never returns and catches what unwinds; the caller
+    // says that what the closure borrows lives as long as its thread.
+    let record = unsafe { start(core, stack, top, root::<F, T>, name, spawned_at) };
+    // SAFETY: `spawn` counted one reference for this claim, and the thread's result is a `T`.
+    unsafe { Claim::new(record) }
+}
+
+/// Where a closure lies: at the top of the stack, aligned as it and the first frame ask.
+#[inline]
+fn top(base: *mut u8, size: usize, align: usize) -> *mut u8 {
+    let gap = (base.addr() - size) % align.max(16) + size;
+    base.wrapping_sub(gap)
+}
+
+/// Spawns the thread that begins with `entry`, which gets `top`.
+///
+/// # Safety
+///
+/// As [`Core::spawn`].
+#[inline]
+unsafe fn start<'a>(
+    core: &'a Core,
+    stack: Stack,
+    top: *mut u8,
+    entry: arch::Entry,
+    name: Option<Arc<str>>,
+    spawned_at: &'static Location<'static>,
+) -> &'a Record {
     let spawn = Spawn {
         stack,
-        entry: root::<F, T>,
+        entry,
         top,
         data: top.cast(),
         name,
         spawned_at,
         parent: core.current_number(),
     };
-    // SAFETY: `root` reads the closure once, never returns and catches what unwinds; the caller
-    // says that what the closure borrows lives as long as its thread.
-    let record = unsafe { core.spawn(spawn) };
-    // SAFETY: `spawn` counted one reference for this claim, and the thread's result is a `T`.
-    unsafe { Claim::new(record) }
+    // SAFETY: the caller's duty.
+    unsafe { core.spawn(spawn) }
 }
 
 /// The first frame of every green thread.

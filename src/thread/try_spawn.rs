@@ -38,6 +38,17 @@ impl<F> TrySpawnError<F> {
     }
 }
 
+impl TrySpawnError<()> {
+    /// The same, of what was to be spawned.
+    pub(super) fn with<F>(self, f: F) -> TrySpawnError<F> {
+        match self {
+            Self::Full(()) => TrySpawnError::Full(f),
+            Self::NoRuntime(()) => TrySpawnError::NoRuntime(f),
+            Self::Stack((), error) => TrySpawnError::Stack(f, error),
+        }
+    }
+}
+
 /// What the error says, whether the closure is still there or not.
 const FULL: &str = "the runtime's max_threads green threads live already";
 const NO_RUNTIME: &str = "no runtime runs on this OS thread; call it inside greenlit::run";
