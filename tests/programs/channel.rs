@@ -42,6 +42,24 @@ impl Channel {
         .map_err(|SendError(item)| item)
     }
 
+    pub(crate) async fn send_async(&self, item: Item) -> Result<(), Item> {
+        let result = match self {
+            Self::Mpsc(sender, _) => sender.send_async(item).await,
+            Self::Bounded(sender, _) => sender.send_async(item).await,
+            Self::Mpmc(sender, _) => sender.send_async(item).await,
+        };
+        result.map_err(|SendError(item)| item)
+    }
+
+    pub(crate) async fn receive_async(&self) -> Option<Item> {
+        match self {
+            Self::Mpsc(_, receiver) | Self::Bounded(_, receiver) => {
+                receiver.recv_async().await.ok()
+            }
+            Self::Mpmc(_, receiver) => receiver.recv_async().await.ok(),
+        }
+    }
+
     pub(crate) fn try_send(&self, item: Item) -> Result<(), Item> {
         let result = match self {
             Self::Mpsc(..) => return self.send(item),

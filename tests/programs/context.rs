@@ -31,6 +31,17 @@ pub(crate) struct Context {
     pub(crate) rigid: Cell<bool>,
     /// Whether it unwinds.
     unwinding: Cell<bool>,
+    /// Whether it is a task whose future goes, or that is polled by its spawner: then calls may end, and
+    /// need not.
+    pub(crate) loose: Cell<bool>,
+    /// Whether it unwinds of a panic.
+    pub(crate) panics: Cell<bool>,
+    /// Whether it is a task.
+    pub(crate) is_task: Cell<bool>,
+    /// How many statements that block it is in.
+    pub(crate) blocking: Cell<usize>,
+    /// Whether it is one of several that one future runs at the same time.
+    pub(crate) concurrent: Cell<usize>,
     /// At whom the last cancel that unwound it was aimed.
     aim: Cell<Option<Aim>>,
 }
@@ -53,6 +64,11 @@ impl Context {
             shielded: Cell::new(false),
             rigid: Cell::new(false),
             unwinding: Cell::new(false),
+            loose: Cell::new(owner.is_some_and(|owner| owner.loose.get())),
+            panics: Cell::new(false),
+            concurrent: Cell::new(0),
+            is_task: Cell::new(false),
+            blocking: Cell::new(0),
             aim: Cell::new(None),
         }
     }
@@ -72,7 +88,8 @@ impl Context {
 
     /// The same for a call that fails at once in a cancelled thread that unwinds.
     pub(crate) fn limit_of_channel(&self, time: Time) -> Time {
-        let fails = self.unwinding.get() || self.rigid.get();
+        let unwinds = self.unwinding.get() && !self.panics.get();
+        let fails = !self.loose.get() && (unwinds || self.rigid.get());
         match fails && !self.shielded.get() {
             true => time,
             false => self.limit(time),
@@ -81,7 +98,8 @@ impl Context {
 
     /// The same for a lock, which its holder lets go of: not so where it may wait for this thread.
     pub(crate) fn limit_of_lock(&self, time: Time) -> Time {
-        match self.owners_hold || self.held.get() != 0 {
+        // Another of its bodies may have been given it, and wait for its turn.
+        match self.owners_hold || self.held.get() != 0 || self.concurrent.get() > 0 {
             true => self.limit(time),
             false => time,
         }
@@ -108,7 +126,11 @@ impl Context {
 
     /// Whether its calls may fail because nothing unwinds it, or it unwinds already.
     pub(crate) fn may_fail(&self) -> bool {
-        self.unwinding.get() || self.rigid.get()
+        self.unwinding.get() || self.rigid.get() || self.loose.get()
+    }
+
+    pub(crate) fn unwinds(&self) {
+        self.unwinding.set(true);
     }
 
     pub(crate) fn is_unwinding(&self) -> bool {
@@ -117,11 +139,15 @@ impl Context {
 
     /// It has caught what unwound it.
     pub(crate) fn catches(&self) {
+        self.panics.set(false);
         self.unwinding.set(false);
     }
 
     /// What unwound it was caught by the scope that it has just left, in the current region.
     pub(crate) fn scope_catches(&self, what: &str) {
+        if self.loose.get() {
+            return self.catches();
+        }
         if !self.unwinding.get() {
             self.fault(&format!("{what} caught nothing"));
         }
@@ -151,7 +177,10 @@ impl Context {
     }
 
     /// What the library says of cancels and deadlines is what the test knows of them.
-    fn look_around(&self) {
+    pub(crate) fn look_around(&self) {
+        if self.loose.get() {
+            return;
+        }
         let (ending, region) = (self.world.ending.get(), self.region());
         let before = (region.must_end(ending), region.deadline(ending));
         let is_requested = region.is_requested(ending);
@@ -190,12 +219,28 @@ impl Context {
         nests: bool,
         call: impl FnOnce() -> R,
     ) -> R {
+        let mut entered = self.enter(name, waits, time, nests);
+        let result = call();
+        entered.returned = true;
+        drop(entered);
+        self.world.point();
+        result
+    }
+
+    pub(crate) fn enter<'a>(
+        &'a self,
+        name: &'static str,
+        waits: Option<&'a Cell<usize>>,
+        time: Time,
+        nests: bool,
+    ) -> Call<'a> {
         let ending = self.world.ending.get();
         let must_end = time != Time::Try
             && !self.unwinding.get()
             && !self.rigid.get()
+            && !self.loose.get()
             && self.region().must_end(ending);
-        let mut entered = Call {
+        let entered = Call {
             context: self,
             name,
             waits,
@@ -205,11 +250,7 @@ impl Context {
             returned: false,
         };
         entered.begin();
-        let result = call();
-        entered.returned = true;
-        drop(entered);
-        self.world.point();
-        result
+        entered
     }
 }
 
@@ -220,7 +261,7 @@ impl Drop for Context {
     }
 }
 
-struct Call<'a> {
+pub(crate) struct Call<'a> {
     context: &'a Context,
     name: &'static str,
     waits: Option<&'a Cell<usize>>,
@@ -228,7 +269,7 @@ struct Call<'a> {
     must_end: bool,
     /// Whether it runs statements, whose calls have noted already what unwinds them.
     nests: bool,
-    returned: bool,
+    pub(crate) returned: bool,
 }
 
 impl Call<'_> {
@@ -256,7 +297,7 @@ impl Drop for Call<'_> {
         let calls = statistics.calls.entry(self.name).or_default();
         calls.made += 1;
         if self.returned {
-            if self.must_end {
+            if self.must_end && !context.loose.get() {
                 context.fault(&format!("{} returned in a cancelled thread", self.name));
             }
             return;
@@ -266,6 +307,10 @@ impl Drop for Call<'_> {
         }
         calls.cancelled += 1;
         calls.at_entry += u64::from(self.must_end);
+        drop(statistics);
+        if context.loose.get() {
+            return context.unwinding.set(true);
+        }
         if context.unwinding.get() {
             context.fault(&format!("{} unwound a second time", self.name));
         }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::random::Random;
-use super::statement::{Act, Arms, Body, Policy, Program, Statement, Then, Time};
+use super::statement::{Act, Arms, As, Body, Policy, Program, Statement, Then, Time, Wakes};
 
 /// How many of each thing a program has; see `world`.
 pub(crate) const MUTEXES: usize = 2;
@@ -11,12 +11,13 @@ pub(crate) const PERMITS: usize = 3;
 pub(crate) const CHANNELS: usize = 5;
 pub(crate) const STREAMS: usize = 2;
 pub(crate) const SCOPES: usize = 2;
+pub(crate) const GATES: usize = 2;
 
 /// Bodies in bodies, at the most.
 const DEPTH: usize = 5;
 
 /// The kinds of statements that a program may have.
-const KINDS: usize = 37;
+const KINDS: usize = 48;
 
 struct Generator {
     random: Random,
@@ -24,6 +25,10 @@ struct Generator {
     kinds: u64,
     /// Which channels are used.
     channels: Vec<usize>,
+    /// How many statements of eight are futures.
+    asyncs: usize,
+    /// Whether there are panics.
+    panics: bool,
 }
 
 /// The program that follows from `random`, of `size` statements at the most.
@@ -36,16 +41,21 @@ pub(crate) fn program(mut random: Random, size: usize) -> Program {
     };
     let channels = (0..1 + random.below(2)).map(|_| random.below(CHANNELS));
     let channels: Vec<_> = channels.collect();
+    let asyncs = random.pick(&[0, 2, 4, 7]);
+    let panics = random.one_in(16);
     let mut generator = Generator {
         random,
         kinds,
         channels,
+        asyncs,
+        panics,
     };
     // A program of one thread has little to tell.
     let threads = 2 + generator.random.below(3);
     let bodies = generator.bodies(1, threads, size);
     let mut all = vec![Statement {
         act: Act::Threads(Policy::Join),
+        is_async: false,
         bodies,
     }];
     all.extend(generator.body(0, 3).iter().cloned());
@@ -88,9 +98,9 @@ impl Generator {
         let act = self.act(kind);
         let count = match act {
             Act::Lock(..) | Act::ReadLock(_) | Act::WriteLock(_) | Act::Acquire(..) => 1,
-            Act::Catch | Act::Repeat(_) | Act::Ask(_) => 1,
-            Act::Spawn(Then::Abort) | Act::Defer => 2,
-            Act::Spawn(_) => 1,
+            Act::Catch | Act::Repeat(_) | Act::Ask(_) | Act::Foreign(..) => 1,
+            Act::Spawn(_, Then::Abort) | Act::Defer | Act::Race | Act::Both => 2,
+            Act::Spawn(..) => 1,
             Act::Scope(_) | Act::SharedScope(_) | Act::Timeout(_) => 1,
             Act::Shield | Act::NoUnwind | Act::UntilRequested => 1,
             Act::Threads(_) => 1 + 1 + self.random.below(3),
@@ -99,11 +109,16 @@ impl Generator {
         if count > 0 && depth >= DEPTH {
             return Statement {
                 act: Act::Yield,
+                is_async: self.random.below(8) < self.asyncs,
                 bodies: Vec::new(),
             };
         }
         let bodies = self.bodies(depth + 1, count, size);
-        Statement { act, bodies }
+        Statement {
+            act,
+            is_async: self.random.below(8) < self.asyncs,
+            bodies,
+        }
     }
 
     fn act(&mut self, kind: usize) -> Act {
@@ -130,10 +145,8 @@ impl Generator {
             19 => Act::WriteStream(self.random.below(STREAMS)),
             20 => Act::ReadStream(self.random.below(STREAMS)),
             21 => {
-                Act::Spawn(
-                    self.random
-                        .pick(&[Then::Detach, Then::Join, Then::Select, Then::Abort]),
-                )
+                let then = [Then::Detach, Then::Join, Then::Select, Then::Abort];
+                Act::Spawn(self.runs(), self.random.pick(&then))
             }
             22 => Act::Threads(self.random.pick(&[
                 Policy::Join,
@@ -155,8 +168,28 @@ impl Generator {
             33 => Act::UntilRequested,
             34 => Act::Checkpoint,
             35 => Act::MoveDeadline(self.time(true)),
-            _ => Act::CancelScope(self.random.below(2)),
+            36 => Act::CancelScope(self.random.below(2)),
+            37 => Act::Race,
+            38 => Act::Both,
+            39 | 40 => Act::WaitGate(self.random.below(GATES)),
+            41 | 42 => Act::OpenGate(self.random.below(GATES), self.random.one_in(16)),
+            43 => Act::WakeStale,
+            44 => {
+                let kinds = [Wakes::Plainly, Wakes::Yields, Wakes::Sleeps, Wakes::Panics];
+                let most = if self.panics { 4 } else { 3 };
+                Act::Foreign(self.runs(), kinds[self.random.below(most)])
+            }
+            45 if self.panics => Act::Panic,
+            _ => {
+                let then = [Then::Detach, Then::Join, Then::Select, Then::Abort];
+                Act::Spawn(self.runs(), self.random.pick(&then))
+            }
         }
+    }
+
+    fn runs(&mut self) -> As {
+        let of = [As::Thread, As::Task, As::Task, As::Eager];
+        self.random.pick(&of)
     }
 
     fn channel(&mut self) -> usize {

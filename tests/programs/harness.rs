@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use greenlit::{Runtime, thread};
 
 use super::generate;
-use super::interpret_threads::launch;
 use super::ledger::{Ledger, Plan, Statistics};
 use super::random::Random;
-use super::statement::Program;
+use super::statement::{As, Program};
+use super::tasks::launch;
 use super::watch;
 use super::world::{Victim, World};
 
@@ -27,6 +27,9 @@ const PROGRAMS_A_RUNTIME: u64 = 64;
 /// How often those are helped who wait for each other; two times of three by what they wait for, and
 /// then by a cancel. After that the run ends.
 const RESCUES: usize = 30;
+
+/// For so many turns somebody waits for a limit that has passed.
+const TIMED: usize = 1000;
 
 /// How long it is tried to make a failing program smaller.
 const SHRINKING: Duration = Duration::from_secs(20);
@@ -263,16 +266,25 @@ fn plan(way: Way) -> (Plan, Option<usize>) {
 
 /// The main green thread: starts the program, and ends what nobody else would end.
 fn supervise(world: &Rc<World>, program: &Program, leave_at: Option<usize>) {
-    let (handle, region) = launch(world, &program.0);
-    world.register(Victim::Thread(Rc::new(handle)), region.stop.clone());
+    let runs = match program.len() % 3 {
+        0 => As::Task,
+        _ => As::Thread,
+    };
+    let (handle, region) = launch(world, runs, &program.0);
+    world.register(Victim::Spawned(Rc::new(handle)), region.stop.clone());
     for (scope, stop) in &world.scopes {
         world.register(Victim::Scope(scope.clone()), stop.clone());
     }
-    let (mut seen, mut idle, mut rescues) = (0, 0, 0);
+    let (mut seen, mut idle, mut rescues, mut timed) = (0, 0, 0, 0);
     while world.live.get() > 0 && leave_at.is_none_or(|at| world.points.get() < at) {
         // A turn of the reactor each time.
         thread::sleep(Duration::ZERO);
-        if world.moves.get() != seen || world.timed.get() > 0 {
+        // A limit passes, unless what waits for it is polled by who waits for something else.
+        timed += 1;
+        if world.moves.get() != seen || world.timed.get() > 0 && timed < TIMED {
+            if world.moves.get() != seen {
+                timed = 0;
+            }
             seen = world.moves.get();
             idle = 0;
             continue;

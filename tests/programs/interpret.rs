@@ -11,11 +11,12 @@ use greenlit::thread;
 
 use super::context::Context;
 use super::statement::{Act, Body, Statement, Then, Time};
+use super::tasks::Waits;
 use super::world::Shared;
 
 /// The places of locks in `Context::held`.
 pub(super) const RWLOCK: u32 = 1 << 8;
-const SEMAPHORE: u32 = 1 << 9;
+pub(super) const SEMAPHORE: u32 = 1 << 9;
 
 impl Context {
     pub(crate) fn run(&self, body: &Body) {
@@ -26,8 +27,16 @@ impl Context {
     }
 
     fn step(&self, statement: &Statement) {
-        let bodies = &statement.bodies[..];
         self.world.moved();
+        if statement.is_future() {
+            return self.block_on(self.wait_for(statement));
+        }
+        self.do_blocking(statement);
+    }
+
+    pub(super) fn do_blocking(&self, statement: &Statement) {
+        let bodies = &statement.bodies[..];
+        let _blocking = Waits::new(&self.blocking);
         match statement.act {
             Act::Yield => self.call("yield_now", None, Time::Never, thread::yield_now),
             Act::Sleep(time) => self.sleep(time),
@@ -51,8 +60,8 @@ impl Context {
             } => self.flow(bound, items, wanted),
             Act::WriteStream(index) => self.write_stream(index),
             Act::ReadStream(index) => self.read_stream(index),
-            Act::Spawn(Then::Abort) => self.spawn_to_abort(&bodies[0], &bodies[1]),
-            Act::Spawn(then) => self.spawn(then, &bodies[0]),
+            Act::Spawn(runs, Then::Abort) => self.spawn_to_abort(runs, &bodies[0], &bodies[1]),
+            Act::Spawn(runs, then) => self.spawn(runs, then, &bodies[0]),
             Act::Threads(policy) => self.threads(bodies, policy),
             Act::Catch => self.catch(&bodies[0]),
             Act::Defer => self.defer(&bodies[0], &bodies[1]),
@@ -66,6 +75,9 @@ impl Context {
             Act::MoveDeadline(time) => self.move_deadline(time),
             Act::CancelScope(place) => self.cancel_scope(place),
             Act::Repeat(times) => (0..times).for_each(|_| self.run(&bodies[0])),
+            Act::OpenGate(index, elsewhere) => self.world.gates[index].wake(&self.world, elsewhere),
+            Act::WakeStale => self.world.wake_stale(),
+            Act::Race | Act::Both | Act::WaitGate(_) | Act::Foreign(..) | Act::Panic => {}
         }
     }
 
@@ -79,18 +91,16 @@ impl Context {
 
     /// Runs `body` with `bits` held, which it was not before.
     fn with_held(&self, bits: u32, body: impl FnOnce()) {
-        struct Lets<'a>(&'a Cell<u32>, u32);
-        impl Drop for Lets<'_> {
-            fn drop(&mut self) {
-                self.0.set(self.0.get() & !self.1);
-            }
-        }
-        self.held.set(self.held.get() | bits);
-        let _lets = Lets(&self.held, bits);
+        let _holds = self.hold(bits);
         body();
     }
 
-    fn holds(&self, bits: u32) -> bool {
+    pub(super) fn hold(&self, bits: u32) -> Lets<'_> {
+        self.held.set(self.held.get() | bits);
+        Lets(&self.held, bits)
+    }
+
+    pub(super) fn holds(&self, bits: u32) -> bool {
         self.held.get() & bits != 0
     }
 
@@ -120,7 +130,7 @@ impl Context {
         drop(inside);
     }
 
-    fn whole<G>(&self, result: LockResult<G>) -> Option<G> {
+    pub(super) fn whole<G>(&self, result: LockResult<G>) -> Option<G> {
         if result.is_err() {
             self.fault("a lock is poisoned");
         }
@@ -272,20 +282,13 @@ impl Context {
     fn catch(&self, body: &Body) {
         let result = catch_unwind(AssertUnwindSafe(|| self.run(body)));
         let Err(payload) = result else { return };
-        if !payload.is::<Cancelled>() {
+        if !payload.is::<Cancelled>() && !self.panics.get() {
             self.fault("what unwinds is no cancel");
         }
         self.catches();
     }
 
     fn defer(&self, deferred: &Body, body: &Body) {
-        struct Deferred<'a>(&'a Context, &'a Body);
-        impl Drop for Deferred<'_> {
-            fn drop(&mut self) {
-                let Self(context, body) = self;
-                context.briefly(|| context.run(body));
-            }
-        }
         let deferred = Deferred(self, deferred);
         self.run(body);
         drop(deferred);
@@ -298,6 +301,15 @@ impl Context {
     }
 }
 
+/// Something is held for as long.
+pub(super) struct Lets<'a>(&'a Cell<u32>, u32);
+
+impl Drop for Lets<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() & !self.1);
+    }
+}
+
 /// Sets a cell back.
 pub(super) struct Resets<'a>(pub(super) &'a Cell<bool>, pub(super) bool);
 
@@ -307,11 +319,21 @@ impl Drop for Resets<'_> {
     }
 }
 
+/// Runs its body when it goes.
+pub(super) struct Deferred<'a>(pub(super) &'a Context, pub(super) &'a Body);
+
+impl Drop for Deferred<'_> {
+    fn drop(&mut self) {
+        let Self(context, body) = self;
+        context.briefly(|| context.run(body));
+    }
+}
+
 /// Whoever holds a mutex, while it does.
-struct Inside<'a>(MutexGuard<'a, Option<usize>>);
+pub(super) struct Inside<'a>(MutexGuard<'a, Option<usize>>);
 
 impl<'a> Inside<'a> {
-    fn enter(context: &Context, mut guard: MutexGuard<'a, Option<usize>>) -> Self {
+    pub(super) fn enter(context: &Context, mut guard: MutexGuard<'a, Option<usize>>) -> Self {
         if let Some(other) = guard.replace(context.number) {
             context.fault(&format!("it holds a mutex that {other} holds"));
         }
@@ -326,10 +348,10 @@ impl Drop for Inside<'_> {
 }
 
 /// A number that is larger for a while.
-struct Counted<'a>(&'a Cell<isize>, isize);
+pub(super) struct Counted<'a>(&'a Cell<isize>, isize);
 
 impl<'a> Counted<'a> {
-    fn add(cell: &'a Cell<isize>, more: isize) -> Self {
+    pub(super) fn add(cell: &'a Cell<isize>, more: isize) -> Self {
         cell.set(cell.get() + more);
         Self(cell, more)
     }

@@ -1,4 +1,4 @@
-//! Runs a program's statements: those that spawn green threads, and wait for them.
+//! As a program's statements: those that spawn green threads, and wait for them.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -7,12 +7,13 @@ use std::thread::Result;
 
 use greenlit::cancel::Cancelled;
 use greenlit::select;
-use greenlit::thread::{self, JoinHandle, ScopeBuilder};
+use greenlit::thread::{self, ScopeBuilder};
 
 use super::context::Context;
 use super::ledger::Token;
 use super::region::{Kind, Region, Stop};
-use super::statement::{Body, Policy, Then, Time};
+use super::statement::{As, Body, Policy, Then, Time};
+use super::tasks::{Handle, Oops, Value};
 use super::world::{Victim, World};
 
 /// More green threads than this are not spawned by one program.
@@ -38,7 +39,7 @@ impl Drop for Registered<'_> {
 }
 
 /// Spawns a green thread of its own.
-pub(crate) fn launch(world: &Rc<World>, body: &Body) -> (JoinHandle<Token>, Rc<Region>) {
+pub(super) fn launch_thread(world: &Rc<World>, body: &Body) -> (Handle, Rc<Region>) {
     let context = Context::new(world, None);
     let region = context.region();
     let body = body.clone();
@@ -46,30 +47,32 @@ pub(crate) fn launch(world: &Rc<World>, body: &Body) -> (JoinHandle<Token>, Rc<R
     let handle = thread::spawn(move || {
         let _captured = captured;
         context.run(&body);
-        context.world.ledger.token()
+        Value::new(&context.world)
     });
-    (handle, region)
+    (Handle::new(handle, false), region)
 }
 
 impl Context {
     /// Whether one more may be spawned.
-    fn admits(&self) -> bool {
+    pub(super) fn admits(&self) -> bool {
         self.world.spawned.get() < THREADS
     }
 
-    pub(super) fn spawn(&self, then: Then, body: &Body) {
+    pub(super) fn spawn(&self, runs: As, then: Then, body: &Body) {
         if !self.admits() {
             return;
         }
-        let (handle, region) = launch(&self.world, body);
+        let (handle, region) = self.launch(runs, body);
         // Who waits for it must not be one whom nothing ends.
         if then == Then::Detach || self.brief.get() {
             return;
         }
         let handle = Rc::new(handle);
-        let registered = Registered::new(&self.world, Victim::Thread(handle.clone()), &region.stop);
+        let registered =
+            Registered::new(&self.world, Victim::Spawned(handle.clone()), &region.stop);
         let result = if then == Then::Select {
             let result = self.call("select (join)", None, Time::Never, || {
+                let handle = handle.borrow();
                 select! { join(handle) -> result => result }
             });
             drop(registered);
@@ -80,13 +83,21 @@ impl Context {
             let Some(handle) = Rc::into_inner(handle) else {
                 return self.fault("somebody has kept a handle");
             };
-            self.call("JoinHandle::join", None, Time::Never, || handle.join())
+            self.call("JoinHandle::join", None, Time::Never, || {
+                handle.into_inner().join()
+            })
         };
         self.look_at_end(result, &region);
     }
 
-    fn look_at_end<T>(&self, result: Result<T>, region: &Region) {
-        let Err(payload) = result else { return };
+    pub(super) fn look_at_end(&self, result: Result<Value>, region: &Region) {
+        let payload = match result {
+            Ok(value) => return value.keep_still(),
+            Err(payload) => payload,
+        };
+        if payload.is::<Oops>() {
+            return;
+        }
         if !is_cancel(&*payload) {
             self.fault("a thread ended by what is no cancel");
         } else if !region.may_end(self.world.ending.get()) {
@@ -94,13 +105,13 @@ impl Context {
         }
     }
 
-    pub(super) fn spawn_to_abort(&self, body: &Body, meanwhile: &Body) {
+    pub(super) fn spawn_to_abort(&self, runs: As, body: &Body, meanwhile: &Body) {
         if !self.admits() {
             return self.run(meanwhile);
         }
-        let (handle, region) = launch(&self.world, body);
-        let aborts = handle.cancel_on_drop();
-        let _cancelled = Cancels(&region);
+        let (handle, region) = self.launch(runs, body);
+        let aborts = handle.into_inner().cancel_on_drop();
+        let _cancelled = Cancels(region);
         self.run(meanwhile);
         drop(_cancelled);
         drop(aborts);
@@ -254,7 +265,7 @@ impl Child<'_> {
         self.context.world.ledger.token()
     }
 
-    /// Runs, and ends the scope.
+    /// As, and ends the scope.
     fn run_to_end(self) -> Token {
         let family = self.family;
         let token = self.run();
@@ -279,9 +290,9 @@ pub(super) fn is_cancel(payload: &(dyn Any + Send)) -> bool {
 }
 
 /// Notes that a thread is cancelled, right before it is.
-struct Cancels<'a>(&'a Region);
+pub(super) struct Cancels(pub(super) Rc<Region>);
 
-impl Drop for Cancels<'_> {
+impl Drop for Cancels {
     fn drop(&mut self) {
         self.0.stop.cancelled.set(true);
     }

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::thread::{self, ThreadId};
 
 use super::random::Random;
 
@@ -12,6 +13,8 @@ pub(crate) struct Ledger {
     tokens: RefCell<Vec<u32>>,
     items: RefCell<Vec<Place>>,
     faults: RefCell<Vec<String>>,
+    /// The OS thread that all of it belongs to.
+    home: ThreadId,
 }
 
 /// Where an item is.
@@ -52,6 +55,7 @@ impl Ledger {
             tokens: RefCell::new(Vec::new()),
             items: RefCell::new(Vec::new()),
             faults: RefCell::new(Vec::new()),
+            home: thread::current().id(),
         })
     }
 
@@ -171,6 +175,9 @@ impl Drop for Item {
 impl Drop for Token {
     fn drop(&mut self) {
         self.ledger.tokens.borrow_mut()[self.number] += 1;
+        if thread::current().id() != self.ledger.home {
+            self.ledger.fault("a destructor ran on another OS thread");
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod generate;
 mod harness;
 mod interpret;
 mod interpret_channels;
+mod interpret_futures;
 mod interpret_scopes;
 mod interpret_threads;
 mod ledger;
@@ -13,6 +14,7 @@ mod random;
 mod region;
 mod statement;
 mod stream;
+mod tasks;
 mod watch;
 mod world;
 

@@ -29,6 +29,17 @@ pub(crate) enum Then {
     Abort,
 }
 
+/// What runs what was spawned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum As {
+    /// A green thread.
+    Thread,
+    /// A task.
+    Task,
+    /// A task whose first poll is its spawner's.
+    Eager,
+}
+
 /// What ends a scope of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Policy {
@@ -42,6 +53,15 @@ pub(crate) enum Policy {
     Race,
     /// The ends of all, or the first that fails.
     Try,
+}
+
+/// What a waker of somebody else's does beside what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wakes {
+    Plainly,
+    Yields,
+    Sleeps,
+    Panics,
 }
 
 /// The arms of a select: which there are.
@@ -58,7 +78,7 @@ pub(crate) struct Arms {
 pub(crate) enum Act {
     Yield,
     Sleep(Time),
-    /// Runs the body with a mutex held.
+    /// As the body with a mutex held.
     Lock(usize, Time),
     ReadLock(Time),
     WriteLock(Time),
@@ -83,17 +103,17 @@ pub(crate) enum Act {
     },
     WriteStream(usize),
     ReadStream(usize),
-    Spawn(Then),
+    Spawn(As, Then),
     /// A scope of threads: the last body is its own, the others are theirs.
     Threads(Policy),
-    /// Runs the body, catches what unwinds it, and goes on.
+    /// As the body, catches what unwinds it, and goes on.
     Catch,
-    /// Runs the second body, and the first in a destructor after it.
+    /// As the second body, and the first in a destructor after it.
     Defer,
     Repeat(usize),
-    /// Runs the body in a cancel scope; the time says when its deadline is.
+    /// As the body in a cancel scope; the time says when its deadline is.
     Scope(Time),
-    /// Runs the body in a scope that others may be in too.
+    /// As the body in a scope that others may be in too.
     SharedScope(usize),
     Timeout(Time),
     Shield,
@@ -104,6 +124,20 @@ pub(crate) enum Act {
     MoveDeadline(Time),
     /// Cancels one of the scopes that it is in, counted from the innermost.
     CancelScope(usize),
+    /// As the bodies at the same time, by one future; the others go when one has ended.
+    Race,
+    /// As the bodies at the same time, by one future, until all have ended.
+    Both,
+    /// Waits until a gate is opened once more.
+    WaitGate(usize),
+    /// Wakes who waits at a gate, perhaps on another OS thread; some wakers are kept.
+    OpenGate(usize, bool),
+    /// Uses the wakers that were kept.
+    WakeStale,
+    /// Spawns what runs the body, and awaits it by a waker of somebody else's.
+    Foreign(As, Wakes),
+    /// Panics, where nothing but a task takes notice.
+    Panic,
 }
 
 pub(crate) type Body = Rc<Vec<Statement>>;
@@ -111,6 +145,8 @@ pub(crate) type Body = Rc<Vec<Statement>>;
 #[derive(Clone)]
 pub(crate) struct Statement {
     pub(crate) act: Act,
+    /// Whether it waits as a future where it can: awaited in a future, and else by `block_on`.
+    pub(crate) is_async: bool,
     pub(crate) bodies: Vec<Body>,
 }
 
@@ -127,7 +163,8 @@ impl fmt::Display for Program {
 fn print(body: &Body, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let margin = "  ".repeat(depth);
     for statement in body.iter() {
-        writeln!(f, "{margin}{:?}", statement.act)?;
+        let kind = if statement.is_async { "async " } else { "" };
+        writeln!(f, "{margin}{kind}{:?}", statement.act)?;
         for (index, body) in statement.bodies.iter().enumerate() {
             if index > 0 {
                 writeln!(f, "{margin}--")?;
@@ -173,6 +210,7 @@ fn cut(body: &Body, left: &mut usize, keep: bool) -> Body {
         let bodies = statement.bodies.iter();
         result.push(Statement {
             act: statement.act,
+            is_async: statement.is_async,
             bodies: bodies.map(|body| cut(body, left, keep)).collect(),
         });
     }

@@ -3,19 +3,21 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
+use std::task::Waker;
 use std::time::Duration;
 
 use greenlit::cancel::Scope;
 use greenlit::sync::{Condvar, Event, Mutex, RwLock, Semaphore};
-use greenlit::thread::{self, JoinHandle};
+use greenlit::thread;
 use greenlit::time::{Instant, timeout};
 
 use super::channel::Channel;
 use super::context::SOON;
-use super::generate::{CHANNELS, MUTEXES, PERMITS, SCOPES, STREAMS};
-use super::ledger::{Ledger, Plan, Statistics, Token};
+use super::generate::{CHANNELS, GATES, MUTEXES, PERMITS, SCOPES, STREAMS};
+use super::ledger::{Ledger, Plan, Statistics};
 use super::region::Stop;
 use super::stream::Stream;
+use super::tasks::{Gate, Handle};
 
 /// What threads wait for, and how many do, of each of its two kinds of waiters.
 pub(crate) struct Shared<T> {
@@ -50,6 +52,9 @@ pub(crate) struct World {
     pub(crate) event: Shared<Event>,
     pub(crate) channels: [Shared<Channel>; CHANNELS],
     streams: [OnceCell<Shared<Stream>>; STREAMS],
+    pub(crate) gates: [Gate; GATES],
+    /// Some of the wakers that were used.
+    pub(crate) stale: RefCell<Vec<Waker>>,
 
     /// Those that several threads may be in.
     pub(crate) scopes: [(Scope, Rc<Stop>); SCOPES],
@@ -66,6 +71,8 @@ pub(crate) struct World {
     /// Threads that have not ended.
     pub(crate) live: Cell<usize>,
     pub(crate) spawned: Cell<usize>,
+    /// Futures that wait beside others of their task: they may not look when their turn has come.
+    pub(crate) hidden: Cell<usize>,
     /// Threads in a wait with a limit.
     pub(crate) timed: Cell<usize>,
     /// Whether the run is over, and everything that is left is cancelled.
@@ -75,7 +82,7 @@ pub(crate) struct World {
 /// Whom a cancel may hit.
 #[derive(Clone)]
 pub(crate) enum Victim {
-    Thread(Rc<JoinHandle<Token>>),
+    Spawned(Rc<Handle>),
     Scope(Scope),
 }
 
@@ -95,6 +102,8 @@ impl World {
             event: Shared::new(Event::new()),
             channels: Channel::all().map(Shared::new),
             streams: [const { OnceCell::new() }; STREAMS],
+            gates: [(); GATES].map(|()| Gate::default()),
+            stale: RefCell::new(Vec::new()),
             scopes: [(); SCOPES].map(|()| (Scope::new(), Rc::default())),
             plan: RefCell::new(plan),
             victims: RefCell::new(Vec::new()),
@@ -104,6 +113,7 @@ impl World {
             moves: Cell::new(0),
             live: Cell::new(0),
             spawned: Cell::new(0),
+            hidden: Cell::new(0),
             timed: Cell::new(0),
             ending: Cell::new(false),
         }
@@ -175,13 +185,19 @@ impl World {
         // A request gives no time, a little, or as much as one likes.
         let graces = [Duration::ZERO, SOON, Duration::from_secs(3600)];
         match (&victim, how) {
-            (Victim::Thread(handle), 0..=8) => {
+            (Victim::Spawned(handle), 0..=8) => {
                 stop.cancelled.set(true);
-                handle.cancel("by chance");
+                handle.cancel();
             }
-            (Victim::Thread(handle), _) => {
+            (Victim::Spawned(handle), _) => {
                 let grace = graces[how % 3];
-                handle.cancel_softly("by chance", grace);
+                handle.cancel_softly(grace);
+                if handle.is_task() {
+                    // A green thread cancels it then, when its turn comes.
+                    stop.requested.set(true);
+                    stop.doubtful.set(true);
+                    return;
+                }
                 // When exactly it began, nobody can be asked.
                 let end = Instant::now() + grace;
                 let earlier = stop.deadline.get().filter(|earlier| *earlier < end);
@@ -226,7 +242,8 @@ impl World {
         }
         let mut wanted = self.wanted.iter().rev();
         let most = PERMITS - wanted.position(|count| count.get() > 0).unwrap_or(PERMITS);
-        if most > 0 && self.semaphore.available_permits() >= most {
+        // One of those may stand in front of the others, and want more.
+        if self.hidden.get() == 0 && most > 0 && self.semaphore.available_permits() >= most {
             self.fault("there are permits for all who wait");
         }
         let filled = self.store.thing.try_lock().is_ok_and(|store| *store > 0);
@@ -283,6 +300,7 @@ impl World {
         if self.event.waiting[0].get() > 0 {
             self.event.thing.set();
         }
+        self.gates.iter().for_each(Gate::open);
         if self.store.waiting[0].get() > 0 && self.store.thing.try_lock().is_ok() {
             drop(Gives(self));
         }
