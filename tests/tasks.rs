@@ -18,5 +18,6 @@ mod future_timeout;
 mod handle;
 mod handle_cancel;
 mod handle_ends;
+mod regressions_futures;
 #[expect(unsafe_code, reason = "a waker made by hand")]
 mod regressions_tasks;

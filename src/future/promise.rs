@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -270,11 +270,17 @@ impl<T> Shared<T> {
     fn settle(&self, outcome: Outcome<T>) -> Result<(), Outcome<T>> {
         self.outcome.set(outcome)?;
         let waiters = self.waiters().take();
-        // In order, and while the lock is let go.
+        // In order, and while the lock is let go. A panic of one keeps none from being woken.
+        let mut first = None;
         for waker in waiters.into_iter().flat_map(|all| all.wakers.into_values()) {
-            waker.wake();
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                first.get_or_insert(payload);
+            }
         }
-        Ok(())
+        match first {
+            Some(payload) => park::go_on_unwinding(payload),
+            None => Ok(()),
+        }
     }
 
     fn waiters(&self) -> MutexGuard<'_, Option<Waiters>> {

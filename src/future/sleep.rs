@@ -61,8 +61,9 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 /// In a runtime those fire in the order of their deadlines, equal ones in the order in which they were
 /// polled first, and green threads that sleep stand in the same order. It belongs to no runtime: it
 /// may be sent to other OS threads, and be polled by any executor, which is woken from the runtime's
-/// own OS thread or, outside a runtime, from one named `greenlit-timer`. An executor of another crate
-/// that blocks the OS thread of a runtime, in one of its green threads, blocks what would wake it.
+/// own OS thread or, outside a runtime, from one named `greenlit-timer`. The end of a run wakes whoever
+/// awaits it still, to be polled elsewhere. An executor of another crate that blocks the OS thread of a
+/// runtime, in one of its green threads, blocks what would wake it.
 ///
 /// # Examples
 ///
@@ -164,10 +165,18 @@ impl Sleep {
             if core.timers.future_has_fired(number) {
                 return self.finish();
             }
-            if !core.timers.future_wakes(number, context.waker()) {
-                change_waker(serial, number, context.waker().clone());
+            if core.timers.future_wakes(number, context.waker()) {
+                return Poll::Pending;
             }
-            return Poll::Pending;
+            // The user's code, in which the timer may fire.
+            let waker = context.waker().clone();
+            if let Some(core) = core_of(serial) {
+                if core.timers.future_has_fired(number) {
+                    return self.finish();
+                }
+                drop(core.timers.replace_waker(number, waker));
+                return Poll::Pending;
+            }
         }
         if self.timer == Timer::Done || clock::has_passed(self.deadline) {
             return self.finish();

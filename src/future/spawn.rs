@@ -81,7 +81,8 @@ impl Builder {
 
     /// Whether the future is polled for the first time by `spawn` itself, in the calling thread, as
     /// Python's eager tasks are. One that is ready then never enters the task queue. A cancel of the
-    /// task does not end a blocking call in that poll.
+    /// task does not end a blocking call in that poll. In the body of a coroutine the task waits for its
+    /// turn all the same.
     pub fn eager(mut self, eager: bool) -> Self {
         self.eager = eager;
         self
@@ -108,7 +109,8 @@ impl Builder {
             ));
         };
         let (name, future) = (self.name.map(Arc::from), future.into_future());
-        let task = match self.eager {
+        // In a coroutine's body the poll could be carried to another thread, in the middle.
+        let task = match self.eager && !core.is_in_coroutine() {
             // SAFETY: all bounds are `'static`.
             false => unsafe { core.spawn_task(future, name, spawned_at) },
             true => {

@@ -9,6 +9,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use tracing::{Level, event};
 
+use super::runner::wake_caught;
 use super::snapshot::Line;
 use super::unclaimed::tell;
 use super::{Cancelled, Core, Outsider, fork};
@@ -76,7 +77,7 @@ impl Core {
                 tell(main, "was unwound out of its run", payload);
             }
             self.stop_the_rest(main);
-            self.wake_waiters();
+            let waiters = self.take_waiters();
             Self::set_current(std::ptr::null());
             // SAFETY: the main thread is the only one left, and runs.
             unsafe { self.run_queue.remove(main) };
@@ -86,6 +87,8 @@ impl Core {
             self.live.set(0);
             // SAFETY: the scheduler's own reference, given up once.
             unsafe { self.arena.release(main) };
+            // After the end: what a waker starts is for the next run.
+            waiters.into_iter().for_each(wake_caught);
         }
     }
 

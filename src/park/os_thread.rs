@@ -1,6 +1,9 @@
 //! A plain OS thread that waits in a queue of `sync`. It has a token of its own: that of
 //! `std::thread::park` is the user's, and a lock must not use it up.
 
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::ptr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +11,25 @@ use super::{Limit, Outcome};
 use crate::clock;
 
 thread_local! {
-    static CURRENT: Arc<OsThread> = Arc::new(OsThread::new());
+    static CURRENT: Own = Own(ManuallyDrop::new(Arc::new(OsThread::new())));
+    /// How many waits have its address.
+    static LENT: Cell<usize> = const { Cell::new(0) };
+    /// What is freed when they are over, since the local above has gone before; null most often.
+    static LEFT: Cell<*const OsThread> = const { Cell::new(ptr::null()) };
+}
+
+/// What an OS thread has of itself.
+struct Own(ManuallyDrop<Arc<OsThread>>);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // SAFETY: it is not used again.
+        let own = unsafe { ManuallyDrop::take(&mut self.0) };
+        // A coroutine in the locals of the OS thread may be in the middle of a wait still.
+        if LENT.get() != 0 {
+            LEFT.set(Arc::into_raw(own));
+        }
+    }
 }
 
 /// One OS thread, as those know it who unpark it.
@@ -31,23 +52,43 @@ impl OsThread {
     pub(super) fn current() -> Arc<Self> {
         // In the destructors of thread-locals it may be gone already: then one for this wait does.
         CURRENT
-            .try_with(Arc::clone)
+            .try_with(|own| Arc::clone(&own.0))
             .unwrap_or_else(|_| Arc::new(Self::new()))
     }
 
     /// Where the calling one's lies; null in the destructors of its locals.
     #[inline]
     pub(super) fn address() -> *const Self {
-        CURRENT.try_with(Arc::as_ptr).unwrap_or(std::ptr::null())
+        CURRENT
+            .try_with(|own| Arc::as_ptr(&own.0))
+            .unwrap_or(ptr::null())
+    }
+
+    /// Says that what `address` returned stays in use on the calling OS thread, which then does not free
+    /// it at its end.
+    pub(super) fn lend() {
+        LENT.set(LENT.get() + 1);
+    }
+
+    /// What `lend` was called for is over.
+    pub(super) fn give_back() {
+        LENT.set(LENT.get() - 1);
+        if LENT.get() == 0 {
+            let left = LEFT.replace(ptr::null());
+            if !left.is_null() {
+                // SAFETY: it came from an `Arc`, and was put there once.
+                drop(unsafe { Arc::from_raw(left) });
+            }
+        }
     }
 
     /// Another count of what `address` pointed at.
     ///
     /// # Safety
     ///
-    /// That OS thread has not begun to destroy its locals.
+    /// It is lent.
     pub(super) unsafe fn at(address: *const Self) -> Arc<Self> {
-        // SAFETY: it came from the `Arc` in the OS thread's local, which is there, as the caller says.
+        // SAFETY: it came from the `Arc` in the OS thread's local, which keeps it while it is lent.
         unsafe { Arc::increment_strong_count(address) };
         // SAFETY: as above; the count was added just now.
         unsafe { Arc::from_raw(address) }

@@ -4,11 +4,13 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::ptr;
 use std::thread::panicking;
 
 use super::around::requested_around;
 use super::task::requested_task;
 use super::{Cancelled, Cause, Core};
+use crate::arch;
 use crate::clock;
 use crate::coroutine::carried;
 use crate::scheduler::record::flag;
@@ -170,7 +172,7 @@ unsafe fn enter(core: &Core, region: &Region) {
     }
     // SAFETY: the caller's duty; it was in no chain before.
     unsafe { record.enter(region) };
-    if !core.is_on_own_stack(record, region) {
+    if !core.is_on_own_stack(record, ptr::from_ref(region).cast()) {
         region.in_coroutine.set(true);
         carried::add(&CARRIER);
     }
@@ -257,10 +259,10 @@ pub(super) static CARRIER: carried::Carrier = carried::Carrier {
 
 fn detach(holds: &dyn Fn(*const ()) -> bool) -> *const () {
     let Some(core) = Core::current() else {
-        return std::ptr::null();
+        return ptr::null();
     };
     let record = core.running();
-    let piece = record.detach(|region| holds(std::ptr::from_ref(region).cast()));
+    let piece = record.detach(|region| holds(ptr::from_ref(region).cast()));
     refresh(record);
     piece.cast()
 }
@@ -307,10 +309,14 @@ impl Core {
         }
     }
 
-    /// Whether `region` lies on the running thread's own stack, and not on a coroutine's.
+    /// Whether the caller is in a coroutine's body, which may be continued by another thread.
+    pub(crate) fn is_in_coroutine(&self) -> bool {
+        !self.is_on_own_stack(self.running(), arch::stack_pointer())
+    }
+
+    /// Whether what lies at `address` is on the running thread's own stack, and not on a coroutine's.
     #[inline]
-    fn is_on_own_stack(&self, record: &Record, region: &Region) -> bool {
-        let address = std::ptr::from_ref(region).cast();
+    fn is_on_own_stack(&self, record: &Record, address: *const u8) -> bool {
         match record.stack.get() {
             // SAFETY: invariant 36: a slot that is out may be looked at.
             Some(slot) => unsafe { slot.as_ref() }.holds(address),

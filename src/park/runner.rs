@@ -273,10 +273,11 @@ impl Core {
             }
         }
         if done {
-            self.end_locals(record);
-            record.remove_extra(extra::LOCALS);
+            self.drop_locals(record);
             self.finish_task(task);
             self.is_no_forked_child();
+            // What its result's destructor has made, or the waker of who awaited it.
+            self.drop_locals(record);
         } else if let Some(locals) = take_locals(record) {
             task.with_extra(|extra| extra.locals = Some(locals));
         }
@@ -300,6 +301,15 @@ impl Core {
         } else if task.is(state::AGAIN) {
             task.clear(state::AGAIN);
             self.schedule(task);
+        }
+    }
+
+    /// Destroys what a task has under local keys, or a waker has made there.
+    fn drop_locals(&self, record: &Record) {
+        if record.has_extra(extra::LOCALS) {
+            self.end_locals(record);
+            record.remove_extra(extra::LOCALS);
+            self.is_no_forked_child();
         }
     }
 
@@ -344,6 +354,7 @@ impl Core {
                 record.set(flag::POLLING);
                 wake_caught(waker);
                 self.is_no_forked_child();
+                self.drop_locals(record);
                 record.clear(flag::POLLING);
                 if record.has(flag::UNWINDING) {
                     self.unmark_unwinding(record);

@@ -212,9 +212,11 @@ impl Wakeup {
             Some(_) => {}
             None => refuse_in_child(),
         }
+        let owner = Owner::current();
+        owner.begin();
         Self {
             signal: AtomicPtr::new(ptr::null_mut()),
-            owner: Owner::current(),
+            owner,
             mask,
         }
     }
@@ -242,7 +244,8 @@ impl Wakeup {
         let owner = Owner::current();
         if !owner.is(self.owner) {
             self.put_back();
-            self.owner = owner;
+            owner.begin();
+            std::mem::replace(&mut self.owner, owner).end();
         }
         // SAFETY: the signal is counted for this value.
         unsafe { &*self.signal() }.take();
@@ -336,6 +339,7 @@ impl Drop for Wakeup {
         if !self.signal.get_mut().is_null() {
             self.put_back();
         }
+        self.owner.end();
     }
 }
 
@@ -373,6 +377,26 @@ impl Owner {
                 number: core.running().id.get(),
             },
             None => Self::Os(OsThread::address()),
+        }
+    }
+
+    /// It is a `Wakeup`'s from now on.
+    #[inline]
+    fn begin(self) {
+        if let Self::Os(thread) = self
+            && !thread.is_null()
+        {
+            OsThread::lend();
+        }
+    }
+
+    /// It is so no more.
+    #[inline]
+    fn end(self) {
+        if let Self::Os(thread) = self
+            && !thread.is_null()
+        {
+            OsThread::give_back();
         }
     }
 
@@ -414,8 +438,7 @@ impl Owner {
             },
             Self::Os(thread) => Home::Os(match thread.is_null() {
                 true => OsThread::current(),
-                // SAFETY: invariant 103: the OS thread waits in the frame that has the `Wakeup`, and its
-                // locals had not gone when that was made.
+                // SAFETY: invariant 103: it is lent as long as the `Wakeup` is there.
                 false => unsafe { OsThread::at(thread) },
             }),
         };

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 use std::ptr;
+use std::task::Waker;
 
 use super::Core;
 use super::core::{FIRST_QUOTA, QUOTA, traced};
@@ -186,12 +187,13 @@ impl Core {
         }
     }
 
-    /// Wakes who still waits for a source when the run ends, since no turn will: futures of other
-    /// executors, which may be polled elsewhere from now on.
-    pub(super) fn wake_waiters(&self) {
-        for waker in self.reactor.take_all_wakers() {
-            self.outside(|| waker.wake());
-        }
+    /// Who still waits for a source or a point in time when the run ends, since no turn will come: futures
+    /// of other executors, which may be polled elsewhere from now on.
+    pub(super) fn take_waiters(&self) -> Vec<Waker> {
+        let mut wakers = self.reactor.take_all_wakers();
+        wakers.extend(self.timers.take_wakers());
+        wakers.extend(self.wakers.take());
+        wakers
     }
 
     /// Unparks the thread `number` if `record` still serves it.

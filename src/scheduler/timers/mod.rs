@@ -260,6 +260,19 @@ impl Timers {
         self.slots.get(number).waker.replace(Some(waker))
     }
 
+    /// Takes the wakers of all timers that are set, which fire with none.
+    pub(crate) fn take_wakers(&self) -> Vec<Waker> {
+        // SAFETY: invariant 44: what is called below does not come back here.
+        let heap = unsafe { &*self.heap.get() };
+        let of_futures = heap.iter().filter(|entry| entry.sequence & OF_FUTURE != 0);
+        let wakers = of_futures.filter_map(|entry| {
+            // SAFETY: invariant 116: the slot of a timer that is set is used, and so its chunk lives.
+            let slot = unsafe { &*entry.place.cast::<Slot>() };
+            slot.waker.replace(Some(Waker::noop().clone()))
+        });
+        wakers.collect()
+    }
+
     /// Moves a timer to another deadline, as if it had been set anew; false where it has fired.
     pub(crate) fn move_future(&self, number: u32, deadline: u64) -> bool {
         let slot = self.slots.get(number);
