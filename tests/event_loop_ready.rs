@@ -103,6 +103,32 @@ fn what_is_not_read_is_told_again_and_others_run() {
     });
 }
 
+/// Two that are always ready are called in turn.
+#[test]
+fn callbacks_take_turns() {
+    run(|| {
+        let log: Rc<RefCell<Vec<usize>>> = Rc::default();
+        let ends: Vec<_> = (0..2).map(|_| UnixStream::pair().unwrap()).collect();
+        let writers: Vec<_> = ends
+            .into_iter()
+            .enumerate()
+            .map(|(which, (near, far))| {
+                let log = log.clone();
+                let writer = add_writer(near, move |_| log.borrow_mut().push(which)).unwrap();
+                (writer, far)
+            })
+            .collect();
+        until(|| log.borrow().len() >= 200);
+        for (writer, _far) in writers {
+            writer.remove();
+        }
+        // A budget that ends moves one to the end of the queue, now and then.
+        let log = log.borrow();
+        let turns = log.windows(2).filter(|calls| calls[0] != calls[1]).count();
+        assert!(turns * 10 > log.len() * 8, "{turns} of {}", log.len());
+    });
+}
+
 #[test]
 fn a_reader_replaces_the_former_and_leaves_the_writer() {
     run(|| {

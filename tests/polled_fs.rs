@@ -89,6 +89,16 @@ fn calls_that_block_wait_for_what_was_written() {
             assert_eq!((&*file).stream_position().unwrap(), 30 * (round + 1));
             block_on(write_all(&*file, b"")).unwrap();
         }
+        let long = vec![b'l'; 500_000];
+        for round in 1..=20 {
+            block_on(write_all(&*file, &long)).unwrap();
+            // It asks nobody else, and would be before the disk's turn.
+            let end = (&*file).seek(SeekFrom::End(0)).unwrap();
+            assert_eq!(end, 1500 + 500_000 * round);
+            assert_eq!(file.metadata().unwrap().len(), 1500 + 500_000 * round);
+        }
+        file.set_len(1500).unwrap();
+        (&*file).seek(SeekFrom::Start(1500)).unwrap();
         block_on(write_all(&*file, b"end")).unwrap();
         assert_eq!(file.metadata().unwrap().len(), 1503);
         (&*file).seek(SeekFrom::Start(30)).unwrap();
@@ -121,6 +131,11 @@ fn a_dropped_read_leaves_the_position() {
         assert!(waited > 0, "nothing was read elsewhere");
         assert_eq!((&file).stream_position().unwrap(), 0);
         until(|| count.get() > 0);
+        // What was read for the one that was dropped is of another place.
+        (&file).seek(SeekFrom::Start(3)).unwrap();
+        block_on(read_exact(&file, &mut buf)).unwrap();
+        assert_eq!(&buf, &whole.as_bytes()[3..8]);
+        (&file).rewind().unwrap();
         block_on(read_exact(&file, &mut buf)).unwrap();
         assert_eq!(&buf, &whole.as_bytes()[..5]);
         block_on(read_exact(&file, &mut buf)).unwrap();
