@@ -11,7 +11,7 @@ use crate::futures::{Dropped, Gate, elsewhere};
 
 /// A cancel from afar ends what waits, in each of its forms, and it is dropped where it ran.
 #[test]
-fn what_runs_is_cancelled_from_afar() {
+fn cross_thread_what_runs_is_cancelled() {
     greenlit::run(|| {
         let here = os::current().id();
         elsewhere(move |handle| {

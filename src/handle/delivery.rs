@@ -84,15 +84,7 @@ impl<T> Delivery<T> {
     /// The work could not begin.
     pub(super) fn fail(self, error: io::Error) {
         if let Some(Err(payload)) = self.shared.end(Err(Box::new(error))) {
-            let text = payload
-                .downcast::<io::Error>()
-                .map(|error| error.to_string());
-            let payload = Box::new(text.unwrap_or_default());
-            report(
-                &self.shared.name(),
-                "could not begin and nobody joined it",
-                payload,
-            );
+            self.shared.lose(payload);
         }
     }
 }
@@ -251,16 +243,22 @@ impl<T> Shared<T> {
         drop(state);
         drop(awaiter);
         match before {
-            Some(Progress::Ended(Err(payload))) if !payload.is::<Cancelled>() => {
-                report(&self.name(), "panicked and nobody joined it", payload);
-            }
+            Some(Progress::Ended(Err(payload))) => self.lose(payload),
             before => drop(before),
         }
     }
 
-    /// How reports call it.
-    fn name(&self) -> String {
-        format!("what a handle has started (at {})", self.spawned_at)
+    /// Nobody takes the payload: it is reported, unless it is of a cancel.
+    fn lose(&self, payload: Box<dyn Any + Send>) {
+        let name = format!("what a handle has started (at {})", self.spawned_at);
+        match payload.downcast::<io::Error>() {
+            Ok(error) => {
+                let text = Box::new(error.to_string());
+                report(&name, "could not begin and nobody joined it", text);
+            }
+            Err(payload) if payload.is::<Cancelled>() => {}
+            Err(payload) => report(&name, "panicked and nobody joined it", payload),
+        }
     }
 }
 
