@@ -100,7 +100,9 @@ impl Runtime {
         Builder {
             stack_size: None,
             max_threads: usize::MAX,
+            max_tasks: usize::MAX,
             stop_patience: STOP_PATIENCE,
+            slow_slice: None,
         }
     }
 
@@ -152,7 +154,9 @@ impl fmt::Debug for Runtime {
 pub struct Builder {
     stack_size: Option<usize>,
     max_threads: usize,
+    max_tasks: usize,
     stop_patience: Duration,
+    slow_slice: Option<Duration>,
 }
 
 /// How long the end of a run waits before it says for whom, where its builder does not say.
@@ -167,10 +171,19 @@ impl Builder {
         self
     }
 
-    /// The most green threads that may live at once, the main one not counted. Without it there is
+    /// The most green threads that may live at once, the main one and those that poll futures not
+    /// counted. Without it there is
     /// no limit.
     pub fn max_threads(mut self, threads: usize) -> Self {
         self.max_threads = threads;
+        self
+    }
+
+    /// The most futures that may live as tasks where one more is [spawned](crate::future::spawn).
+    /// Without it there is no limit. Callbacks, and what a [`Handle`](crate::Handle) sends, count among
+    /// them, and are taken in all the same.
+    pub fn max_tasks(mut self, tasks: usize) -> Self {
+        self.max_tasks = tasks;
         self
     }
 
@@ -180,6 +193,30 @@ impl Builder {
     /// it silent. In a program whose panics abort it says nothing, and leaks them then.
     pub fn stop_patience(mut self, patience: Duration) -> Self {
         self.stop_patience = patience;
+        self
+    }
+
+    /// Debug mode: has a report written of each green thread and future that lets nobody else run for
+    /// longer than `threshold`: a line on stderr, and an event of `tracing` (target `greenlit`, level
+    /// WARN).
+    ///
+    /// A slice is what a green thread does between two switches, or one poll of a future. When a long
+    /// one ends, the report says whose it was, where that was spawned, how long it took, what it had
+    /// waited for before, and what ended it, with a backtrace of that place. One that goes on is told of
+    /// after ten times `threshold`, and again after ten times as long, by an OS thread that looks on, since a
+    /// loop that never yields ends no slice; where it is, a debugger can tell.
+    ///
+    /// ```text
+    /// greenlit: green thread "worker" (#7, spawned at src/main.rs:10:5) ran for 120.3ms and let nobody else run, after reading fd 5, until sleeping
+    ///    4: server::compress
+    ///              at src/compress.rs:88:9
+    /// ```
+    ///
+    /// With it each switch reads the clock and takes a lock; without it nothing is paid. Time in which
+    /// the OS thread waited for a CPU counts, so `threshold` should not be too short. Python's for the
+    /// same is 100 ms.
+    pub fn slow_slice(mut self, threshold: Duration) -> Self {
+        self.slow_slice = Some(threshold);
         self
     }
 
@@ -193,7 +230,11 @@ impl Builder {
         let class = SizeClass::for_size(self.stack_size.unwrap_or_else(stack::default_size))?;
         stack::install_overflow_handler()?;
         let core = Core::new(self.max_threads, class)?;
+        core.set_max_tasks(self.max_tasks);
         core.set_stop_patience(self.stop_patience);
+        if let Some(threshold) = self.slow_slice {
+            core.time_slices(threshold);
+        }
         Ok(Runtime {
             core: NonNull::from(Box::leak(core)),
         })

@@ -23,7 +23,7 @@ fn a_full_runtime_gives_the_closure_back() {
         assert!(refused.is_full());
         assert_eq!(
             refused.to_string(),
-            "the runtime's max_threads green threads live already"
+            "as many live already as the runtime's max_threads or max_tasks admits"
         );
         assert_eq!(Rc::strong_count(&marker), 2);
         let refused = thread::Builder::new().try_spawn(refused.into_inner());

@@ -2,8 +2,8 @@
 
 use std::future::pending;
 
+use greenlit::future;
 use greenlit::thread::{self, Kind, Snapshot, State};
-use greenlit::{Runtime, future};
 
 fn named(name: &str) -> future::Builder {
     future::Builder::new().name(name.to_owned())
@@ -186,16 +186,4 @@ fn a_block_on_of_what_never_ends_is_a_deadlock() {
         let _ = future::block_on(stuck);
     });
     assert!(report.contains("1 green threads and 1 futures"), "{report}");
-}
-
-#[test]
-fn runners_take_no_place_among_the_admitted() {
-    let mut runtime = Runtime::builder().max_threads(1).build().unwrap();
-    runtime.run(|| {
-        future::spawn(async {}).join().unwrap();
-        let only = thread::try_spawn(thread::park).unwrap();
-        assert!(thread::try_spawn(|| ()).unwrap_err().is_full());
-        future::spawn(async {}).join().unwrap();
-        only.thread().unpark();
-    });
 }

@@ -193,6 +193,44 @@ fn a_deadlock_is_found_when_the_last_other_os_thread_has_ended() {
     );
 }
 
+/// Behaviour 54: the OS thread that looks for slow slices wakes nobody.
+#[test]
+fn a_watchdog_is_no_hope_in_a_deadlock() {
+    alone("a_watchdog_is_no_hope_in_a_deadlock", || {
+        let Some(child) = forked() else {
+            nix::unistd::alarm::set(60);
+            std::panic::set_hook(Box::new(|_| ()));
+            let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+            let runtime = Runtime::builder().slow_slice(Duration::from_secs(60));
+            let mut runtime = runtime.build().expect("a runtime");
+            let stuck = catch_unwind(AssertUnwindSafe(|| {
+                runtime.run(|| {
+                    let (_sender, receiver) = mpsc::channel::<()>();
+                    receiver.recv()
+                })
+            }));
+            // Under an emulator its own threads are there for ever.
+            exit(threads > 1 || is_deadlock(stuck.err()));
+        };
+        reap(child);
+    });
+}
+
+/// Debug mode ends in a child with the runtime: the OS thread that looks on is the parent's.
+#[test]
+fn a_child_of_a_timed_runtime_leaves_its_run() {
+    alone("a_child_of_a_timed_runtime_leaves_its_run", || {
+        let runtime = Runtime::builder().slow_slice(Duration::from_secs(60));
+        let mut runtime = runtime.build().expect("a runtime");
+        let child = runtime.run(forked);
+        let Some(child) = child else {
+            nix::unistd::alarm::set(60);
+            exit(true);
+        };
+        reap(child);
+    });
+}
+
 fn dies_of_deadlock() -> bool {
     // The first look comes after 20 ms. Where this thread has ended by then the test shows nothing,
     // and does not fail.
@@ -204,9 +242,11 @@ fn dies_of_deadlock() -> bool {
         })
     });
     drop(other);
-    let report = stuck
-        .err()
-        .and_then(|report| report.downcast::<String>().ok());
+    is_deadlock(stuck.err())
+}
+
+fn is_deadlock(payload: Option<Box<dyn Any + Send>>) -> bool {
+    let report = payload.and_then(|report| report.downcast::<String>().ok());
     report.is_some_and(|report| report.starts_with("deadlock: all 1 green threads"))
 }
 

@@ -7,6 +7,7 @@ mod futures;
 mod event_loop_calls;
 mod event_loop_ready;
 mod future;
+mod future_admission;
 mod future_ends;
 mod future_send;
 mod future_examples;

@@ -17,6 +17,7 @@ mod regressions_cancel;
 mod regressions_unwinding;
 mod run;
 mod run_ends;
+mod slices;
 mod snapshot;
 mod switches;
 mod thread;

@@ -40,6 +40,6 @@ pub use futures_util::future::{
 pub use promise::{Awaited, Promise, PromiseError, Settled, SharedError};
 pub use readiness::{readable, writable};
 pub use sleep::{Sleep, sleep, sleep_until};
-pub use spawn::{Builder, spawn};
+pub use spawn::{Builder, spawn, try_spawn};
 pub use timeout::{Timeout, timeout, timeout_at};
 pub use yield_now::{YieldNow, yield_now};

@@ -6,7 +6,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use crate::park::{Core, refuse_in_child};
-use crate::thread::JoinHandle;
+use crate::thread::{JoinHandle, TrySpawnError};
 
 /// Spawns a task that runs `future`, after the tasks and callbacks that are queued already.
 ///
@@ -20,7 +20,8 @@ use crate::thread::JoinHandle;
 ///
 /// # Panics
 ///
-/// Outside a runtime. [`Builder::spawn`] returns an error instead.
+/// Outside a runtime; where the runtime's `max_tasks` live already. [`Builder::spawn`] returns an error
+/// instead.
 ///
 /// # Examples
 ///
@@ -44,6 +45,44 @@ where
         Ok(handle) => handle,
         Err(error) => panic!("spawn: {error}"),
     }
+}
+
+/// As [`spawn`], and gives the future back where it cannot be spawned: admission, for who would rather
+/// turn work away than take in more than
+/// [`max_tasks`](crate::runtime::Builder::max_tasks). It bounds what is taken in, and never what is woken.
+///
+/// Who would rather wait for room takes a permit of a [`Semaphore`](crate::sync::Semaphore) first.
+///
+/// # Errors
+///
+/// [`TrySpawnError::Full`] where the runtime's `max_tasks` live already;
+/// [`NoRuntime`](TrySpawnError::NoRuntime) outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// use greenlit::{Runtime, future};
+///
+/// let mut runtime = Runtime::builder().max_tasks(1).build()?;
+/// runtime.run(|| {
+///     let first = future::try_spawn(async { 1 }).unwrap();
+///     let refused = future::try_spawn(async { 2 }).unwrap_err();
+///     assert!(refused.is_full());
+///     assert_eq!(first.join().unwrap(), 1);
+///     // Now there is room.
+///     let second = future::try_spawn(refused.into_inner()).unwrap();
+///     assert_eq!(second.join().unwrap(), 2);
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[track_caller]
+pub fn try_spawn<F>(future: F) -> Result<JoinHandle<F::Output>, TrySpawnError<F>>
+where
+    F: IntoFuture,
+    F::IntoFuture: 'static,
+    F::Output: 'static,
+{
+    Builder::new().try_spawn(future)
 }
 
 /// A task's name, and whether it begins at once.
@@ -92,9 +131,24 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `Unsupported` outside a runtime.
+    /// `WouldBlock` where the runtime's `max_tasks` live already; `Unsupported` outside a runtime.
     #[track_caller]
     pub fn spawn<F>(self, future: F) -> io::Result<JoinHandle<F::Output>>
+    where
+        F: IntoFuture,
+        F::IntoFuture: 'static,
+        F::Output: 'static,
+    {
+        self.try_spawn(future).map_err(io::Error::from)
+    }
+
+    /// As [`spawn`](Self::spawn), and gives the future back where it cannot be spawned.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_spawn`].
+    #[track_caller]
+    pub fn try_spawn<F>(self, future: F) -> Result<JoinHandle<F::Output>, TrySpawnError<F>>
     where
         F: IntoFuture,
         F::IntoFuture: 'static,
@@ -103,11 +157,11 @@ impl Builder {
         let spawned_at = Location::caller();
         let Some(core) = Core::current() else {
             refuse_in_child();
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "no runtime runs on this OS thread; call it inside greenlit::run",
-            ));
+            return Err(TrySpawnError::NoRuntime(future));
         };
+        if !core.admits_task() {
+            return Err(TrySpawnError::Full(future));
+        }
         let (name, future) = (self.name.map(Arc::from), future.into_future());
         // In a coroutine's body the poll could be carried to another thread, in the middle.
         let task = match self.eager && !core.is_in_coroutine() {

@@ -1,7 +1,7 @@
 //! The heart of one runtime: its queues, and the switch from one green thread to the next. There is
 //! no scheduler stack: who parks picks the next thread and switches straight to it.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -15,8 +15,9 @@ use tracing::level_filters::LevelFilter;
 
 use super::numbers::take_numbers;
 use super::signal::Spares;
+use super::slices::Slices;
 use super::stop::Stopping;
-use super::{Cause, Mailbox, fork};
+use super::{Mailbox, fork};
 use crate::arch;
 use crate::reactor::Reactor;
 use crate::scheduler::record::flag;
@@ -28,6 +29,10 @@ pub(super) const QUOTA: u32 = 64;
 
 /// The first budget after a sleep: it doubles as long as slices prove short.
 pub(super) const FIRST_QUOTA: u32 = 4;
+
+/// Where a yield has more to do than to switch.
+const YIELD_WITH_CARE: u32 =
+    flag::NEWS | flag::NO_SWITCH | flag::WATCHED | flag::POLLING | flag::TIMED;
 
 thread_local! {
     /// The runtime that this OS thread runs; null outside, and in regions where parking is refused.
@@ -57,6 +62,10 @@ pub(crate) struct Core {
     pub(super) main: Cell<*const Record>,
     /// Whether the main closure has returned: what is spawned now is cancelled from its start.
     pub(super) ending: Cell<bool>,
+    /// Whether what is spawned now needs more than that: it is cancelled, or timed.
+    pub(super) with_care: Cell<bool>,
+    /// Empty where slices are not timed.
+    pub(super) slices: OnceCell<Slices>,
     /// Jobs that run on other OS threads and will wake somebody here.
     pub(crate) offloaded: Cell<usize>,
     /// What the end of a run knows of those who have not ended.
@@ -73,6 +82,8 @@ pub(crate) struct Core {
     pub(super) numbers: Cell<(u64, u64)>,
     /// The most green threads that may live at once, the main one not counted.
     max_threads: usize,
+    /// The most tasks that may live at once where one more is spawned.
+    pub(super) max_tasks: Cell<usize>,
     /// The size of a stack where the spawner names none.
     default_class: SizeClass,
     /// The runner that takes tasks from the queue; null while there is none.
@@ -125,6 +136,8 @@ impl Core {
             live: Cell::new(0),
             main: Cell::new(ptr::null()),
             ending: Cell::new(false),
+            with_care: Cell::new(false),
+            slices: OnceCell::new(),
             offloaded: Cell::new(0),
             stopping: Stopping::new(),
             leaked: Cell::new(false),
@@ -133,6 +146,7 @@ impl Core {
             serial,
             numbers: Cell::new((0, 0)),
             max_threads,
+            max_tasks: Cell::new(usize::MAX),
             default_class,
             on_duty: Cell::new(ptr::null()),
             overdue: Cell::new(false),
@@ -269,8 +283,8 @@ impl Core {
     pub(crate) unsafe fn spawn(&self, spawn: Spawn) -> &Record {
         let record = self.record(spawn.name, spawn.spawned_at, 2);
         record.parent.set(spawn.parent);
-        if self.ending.get() {
-            self.cancel_thread(record, Cause::END_OF_RUN);
+        if self.with_care.get() {
+            self.spawn_with_care(record);
         }
         let owner = Owner {
             data: ptr::from_ref(record).cast(),
@@ -322,8 +336,7 @@ impl Core {
     #[inline(always)]
     pub(crate) fn before_yield(&self) {
         let running = self.running();
-        if self.tick() || running.has(flag::NEWS | flag::NO_SWITCH | flag::WATCHED | flag::POLLING)
-        {
+        if self.tick() || running.has(YIELD_WITH_CARE) {
             self.look_around(running);
         }
     }
@@ -424,9 +437,7 @@ impl Core {
     fn serve_and_yield(&self) {
         self.serve();
         let running = self.running();
-        if running.has(flag::POLLING) {
-            self.yields_in_poll(running);
-        }
+        self.before_others(running);
         if !running.has(flag::NO_SWITCH) {
             self.yield_plain();
         }
@@ -443,9 +454,7 @@ impl Core {
         if running.has(flag::NO_SWITCH) {
             self.refuse_switch(running, None);
         }
-        if running.has(flag::POLLING) {
-            self.yields_in_poll(running);
-        }
+        self.before_others(running);
     }
 }
 

@@ -10,6 +10,7 @@ use super::cancelled::Mark;
 use super::core::traced;
 use super::region::CARRIER;
 use super::region::Pending;
+use super::slices::SliceEnd;
 use super::{Cancelled, Core};
 use crate::clock;
 use crate::coroutine::carried;
@@ -21,6 +22,9 @@ thread_local! {
     /// count for ever, as they do for std.
     static UNWINDING: Cell<usize> = const { Cell::new(0) };
 }
+
+/// Where a wait has more to do than to switch.
+const PARK_WITH_CARE: u32 = flag::NEWS | flag::NO_SWITCH | flag::POLLING | flag::TIMED;
 
 /// How long a wait may last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,9 +157,7 @@ impl Core {
             }
             self.serve_now();
             record.clear(flag::WATCHED);
-            if record.has(flag::POLLING) {
-                self.yields_in_poll(record);
-            }
+            self.before_others(record);
             if !record.has(flag::NO_SWITCH) {
                 self.yield_plain();
             }
@@ -187,7 +189,7 @@ impl Core {
             if let Some(outcome) = ended(record, &mut done, &past) {
                 return outcome;
             }
-            if record.has(flag::NEWS | flag::NO_SWITCH | flag::POLLING) || traced() {
+            if record.has(PARK_WITH_CARE) || traced() {
                 return self.park_with_care(record, reason, mask, may_unwind, done, past);
             }
             self.suspend(record, reason);
@@ -243,10 +245,18 @@ impl Core {
                     return Outcome::Woken;
                 }
             }
+            let timed = record.has(flag::TIMED);
+            if timed && self.end_slice(record, SliceEnd::Wait(reason)) && done() {
+                self.begin_slice(record);
+                return Outcome::Woken;
+            }
             if record.has(flag::POLLING) {
                 self.leave_duty(record);
             }
             self.suspend(record, reason);
+            if timed {
+                self.begin_after(reason);
+            }
         }
     }
 
@@ -294,7 +304,7 @@ impl Core {
     /// What a thread does first when it runs again.
     #[inline(always)]
     pub(super) fn come_back(&self, record: &Record) {
-        if record.has(flag::SPANS | flag::WATCHED) {
+        if record.has(flag::SPANS | flag::WATCHED | flag::TIMED) {
             self.come_back_to_more(record);
         }
     }
@@ -304,6 +314,9 @@ impl Core {
         record.clear(flag::WATCHED);
         if record.has(flag::SPANS) {
             self.enter_spans(record);
+        }
+        if record.has(flag::TIMED) {
+            self.begin_slice(record);
         }
     }
 
@@ -343,6 +356,9 @@ impl Core {
             // A loop that catches the unwinding and calls again must not hold the OS thread (rule
             // 19).
             self.serve();
+            if record.has(flag::TIMED) {
+                self.end_slice(record, SliceEnd::Yield);
+            }
             self.yield_plain();
         }
         self.interrupt(record, may_unwind)

@@ -2,17 +2,20 @@
 
 use std::any::Any;
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
 use tracing::{Level, event};
 
 use super::runner::wake_caught;
+use super::slices::SliceEnd;
 use super::snapshot::Line;
 use super::unclaimed::tell;
-use super::{Cancelled, Core, Outsider, fork};
+use super::{Cancelled, Core, Outsider, fork, watchdog};
 use crate::arch;
 use crate::clock;
 use crate::scheduler::record::flag;
@@ -51,12 +54,18 @@ impl Core {
         main.parent.set(0);
         self.main.set(main);
         self.ending.set(false);
+        main.set(self.timed());
+        self.with_care.set(main.has(flag::TIMED));
         self.known_time.set(clock::coarse());
         // SAFETY: invariant 42: the record is new, and is removed below before it is released.
         unsafe { self.run_queue.push(main) };
         Self::set_current(self);
         // What was sent before comes before what the closure does.
         self.read_letters();
+        if let Some(slices) = self.slices.get() {
+            slices.watch();
+            self.begin_with_care(main);
+        }
         main
     }
 
@@ -71,13 +80,23 @@ impl Core {
         if Self::here().is_none() {
             self.leaked.set(true);
             fork::left_run();
+            if let Some(slices) = self.slices.get() {
+                slices.leave_watchdog();
+            }
         } else {
             // No hook has spoken of it, and no cancel is aimed at a whole run (rule 24).
             if let Some(payload) = payload.filter(|payload| payload.is::<Cancelled>()) {
                 tell(main, "was unwound out of its run", payload);
             }
+            if main.has(flag::TIMED) {
+                self.end_slice(main, SliceEnd::Exit);
+                self.begin_slice(main);
+            }
             self.stop_the_rest(main);
             let waiters = self.take_waiters();
+            if let Some(slices) = self.slices.get() {
+                slices.unwatch();
+            }
             Self::set_current(std::ptr::null());
             // SAFETY: the main thread is the only one left, and runs.
             unsafe { self.run_queue.remove(main) };
@@ -192,7 +211,14 @@ impl Core {
     }
 }
 
-/// Whether this process has no other OS thread, so that nobody else could wake anything.
+/// Whether this process has no other OS thread, watchdogs aside, so that nobody else could wake
+/// anything.
 fn only_os_thread() -> bool {
-    std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
+    let is_watchdog = |path: &Path| {
+        fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim_end() == watchdog::NAME)
+    };
+    fs::read_dir("/proc/self/task").is_ok_and(|threads| {
+        let threads = threads.flatten().map(|thread| thread.path());
+        threads.filter(|path| !is_watchdog(path)).count() == 1
+    })
 }

@@ -5,6 +5,7 @@ use std::ptr;
 
 use super::Core;
 use super::core::traced;
+use super::slices::SliceEnd;
 use crate::arch;
 use crate::scheduler::record::{extra, flag};
 use crate::scheduler::{Record, State};
@@ -38,8 +39,8 @@ impl Core {
             self.leave_spans(record);
             record.replace_spans(Vec::new());
         }
-        if record.has(flag::UNWINDING) {
-            self.unmark_unwinding(record);
+        if record.has(flag::UNWINDING | flag::TIMED) {
+            self.exit_with_care(record);
         }
         record.drop_regions();
         record.state.set(State::Done);
@@ -61,6 +62,14 @@ impl Core {
         // SAFETY: a member of the ring was switched away from or never run; this thread is in no
         // queue, so nobody switches to it again.
         unsafe { arch::switch_last(&record.context, &next.context, dead) }
+    }
+
+    #[cold]
+    fn exit_with_care(&self, record: &Record) {
+        self.unmark_unwinding(record);
+        if record.has(flag::TIMED) {
+            self.end_slice(record, SliceEnd::Exit);
+        }
     }
 
     #[cold]

@@ -26,6 +26,8 @@ mod region;
 mod around;
 mod cancelled;
 pub(crate) mod snapshot;
+mod slices;
+mod watchdog;
 
 pub use crate::scheduler::reason::Reason;
 pub use queue::WaitQueue;

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread::panicking;
 
 use super::core::QUOTA;
+use super::slices::SliceEnd;
 use super::task::{borrowed_waker, is_task_waker};
 use super::{Cancelled, Cause, Core, Limit, Mask, is_panic, report, signal};
 use crate::arch;
@@ -100,7 +101,7 @@ impl Core {
         };
         self.is_without_runner.set(false);
         let record = self.record(None, Location::caller(), 1);
-        record.set(flag::RUNNER);
+        record.set(flag::RUNNER | self.timed());
         self.runners.set(self.runners.get() + 1);
         let owner = Owner {
             data: ptr::from_ref(record).cast(),
@@ -165,6 +166,7 @@ impl Core {
     /// Polls tasks until there will be none, or another runner is on duty.
     fn run_tasks(&self, record: &Record) {
         let reason = Reason::new("waiting for a future to be woken");
+        let timed = record.has(flag::TIMED);
         loop {
             // 1. What is queued by now, and no more, so that others get their turn.
             if self.overdue.get() {
@@ -175,7 +177,10 @@ impl Core {
                 let Some(task) = (unsafe { self.tasks.pop().as_ref() }) else {
                     break;
                 };
-                self.serve_task(record, task);
+                match timed {
+                    false => self.serve_task(record, task),
+                    true => self.time_poll(record, task, || self.serve_task(record, task)),
+                }
                 if !self.stays_on_duty(record) {
                     return;
                 }
@@ -188,6 +193,9 @@ impl Core {
             }
             // 3. The green threads that can run, or those that will.
             if self.has_work() {
+                if timed {
+                    self.end_slice(record, SliceEnd::Yield);
+                }
                 self.yield_plain();
             } else if self.is_over_for_runners() {
                 return;

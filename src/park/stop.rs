@@ -46,10 +46,20 @@ impl Core {
         self.stopping.patience.set(patience);
     }
 
+    /// What is spawned at the end of a run is cancelled; what is spawned in debug mode is timed.
+    #[cold]
+    pub(super) fn spawn_with_care(&self, record: &Record) {
+        record.set(self.timed());
+        if self.ending.get() {
+            self.cancel_thread(record, Cause::END_OF_RUN);
+        }
+    }
+
     /// Cancels all green threads but the main one, and waits until each has unwound and ended. Where
     /// panics abort they end by the errors that their calls return, or are leaked.
     pub(super) fn stop_the_rest(&self, main: &Record) {
         self.ending.set(true);
+        self.with_care.set(true);
         main.clear(flag::CANCELLED | flag::DEADLOCKED);
         // What was sent and has not begun is among what remains.
         self.read_letters();

@@ -372,6 +372,17 @@ impl Core {
         task
     }
 
+    /// Says how many tasks may live at once where one more is spawned.
+    pub(crate) fn set_max_tasks(&self, most: usize) {
+        self.max_tasks.set(most);
+    }
+
+    /// Whether one more task may live.
+    #[inline]
+    pub(crate) fn admits_task(&self) -> bool {
+        self.tasks.live() < self.max_tasks.get()
+    }
+
     /// Puts a task into the task queue, unless it is there or has ended.
     #[inline]
     pub(crate) fn schedule(&self, task: &Task) {

@@ -134,6 +134,15 @@ impl Reason {
         }
     }
 
+    /// What outlives the wait of it: the words, without what it points to.
+    pub(crate) const fn in_words(self) -> Self {
+        Self {
+            holder: ptr::null(),
+            abandoned: ptr::null(),
+            ..self
+        }
+    }
+
     /// Where a leak of the waiting thread is noted.
     ///
     /// # Safety

@@ -59,6 +59,8 @@ pub(crate) mod flag {
 
     /// It is a runner: a green thread that polls tasks.
     pub(crate) const RUNNER: u32 = 1 << 11;
+    /// Its slices are timed.
+    pub(crate) const TIMED: u32 = 1 << 13;
     /// It is a runner in the middle of a poll, or of other code of the user's.
     pub(crate) const POLLING: u32 = 1 << 12;
 

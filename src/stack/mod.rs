@@ -35,6 +35,19 @@ pub(crate) fn holds(address: *const u8) -> bool {
     slab::slot_around(address.addr()).is_some()
 }
 
+/// How many bytes are free below `address` on the stack that it lies in: a pooled one, or the OS
+/// thread's own; 0 where it lies in neither.
+pub(crate) fn room(address: *const u8) -> usize {
+    let limit = match slab::slot_around(address.addr()) {
+        // SAFETY: the slots of living slabs live (invariant 36).
+        Some((slot, _)) => unsafe { slot.as_ref() }.limit.addr(),
+        None => Some(os_stack())
+            .filter(|own| own.contains(&address.addr()))
+            .map_or(usize::MAX, |own| own.start),
+    };
+    address.addr().saturating_sub(limit)
+}
+
 /// A guarded stack, out of its pool until it is dropped. One pointer wide.
 ///
 /// It is dropped by whoever runs after the last switch away from it, never by an execution that

@@ -415,7 +415,8 @@ fn run_body<F, T>(core: &Core, record: &Record, f: F)
 where
     F: FnOnce() -> T,
 {
-    let result = match record.has(flag::CANCELLED) {
+    let care = record.has(flag::CANCELLED | flag::TIMED);
+    let result = match care && core.begin_with_care(record) {
         false => catch_unwind(AssertUnwindSafe(f)),
         // Cancelled before it ran, where nothing can unwind: its destructors' calls get errors.
         true if cfg!(panic = "abort") => {

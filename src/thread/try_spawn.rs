@@ -4,7 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// Why [`try_spawn`](super::try_spawn) did not spawn, with the closure.
+/// Why [`thread::try_spawn`](super::try_spawn) or [`future::try_spawn`](crate::future::try_spawn) did not
+/// spawn, with the closure or the future.
 pub enum TrySpawnError<F> {
     /// As many live already as the runtime admits.
     Full(F),
@@ -49,8 +50,8 @@ impl TrySpawnError<()> {
     }
 }
 
-/// What the error says, whether the closure is still there or not.
-const FULL: &str = "the runtime's max_threads green threads live already";
+/// What the error says, whether the closure or the future is still there or not.
+const FULL: &str = "as many live already as the runtime's max_threads or max_tasks admits";
 const NO_RUNTIME: &str = "no runtime runs on this OS thread; call it inside greenlit::run";
 
 impl<F> fmt::Display for TrySpawnError<F> {
@@ -82,7 +83,7 @@ impl<F> Error for TrySpawnError<F> {
     }
 }
 
-/// Drops the closure.
+/// Drops the closure or the future.
 impl<F> From<TrySpawnError<F>> for io::Error {
     #[cold]
     fn from(error: TrySpawnError<F>) -> Self {
