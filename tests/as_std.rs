@@ -11,6 +11,5 @@ mod mirror_process;
 mod mirror_sync;
 mod mirror_thread;
 mod ported;
-mod porting;
 mod udp_as_std;
 mod unix_as_std;

@@ -1,6 +1,10 @@
 //! Holds the house to its plan: imports point downwards, each file says what it is and stays short,
 //! and what only one place may do is done in that place. It reads the sources as text and runs no
-//! green thread.
+//! green thread. Beside it, in the same program, stand those who read the sources and the documents for
+//! other promises.
+
+mod cancellation_docs;
+mod porting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

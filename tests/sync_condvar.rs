@@ -127,7 +127,7 @@ fn cross_thread_notify_all_is_for_those_who_wait_now() {
 fn notify_all_wakes_100_000() {
     // Debug builds are slow, and emulated ones have no room for more stacks.
     const WAITERS: u32 = if cfg!(debug_assertions) {
-        20_000
+        5_000
     } else {
         100_000
     };

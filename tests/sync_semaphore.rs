@@ -146,7 +146,7 @@ fn an_event_that_is_set_and_cleared_lets_go_those_who_waited() {
 fn an_event_lets_100_000_go() {
     // Debug builds are slow, and emulated ones have no room for more stacks.
     let count = if cfg!(debug_assertions) {
-        20_000
+        5_000
     } else {
         100_000
     };
