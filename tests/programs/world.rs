@@ -363,7 +363,8 @@ impl World {
         }
         match self.store.thing.try_lock() {
             Ok(mut store) => *store = 0,
-            Err(_) => self.fault("the store's mutex is not free at the end"),
+            // Who waits for the condition below would wait for ever.
+            Err(_) => return self.fault("the store's mutex is not free at the end"),
         }
         self.serves("the condition", Gives(self), |world| {
             let store = world.store.thing.lock().expect("not poisoned");
