@@ -66,9 +66,7 @@ where
             // The future may have gone: then its part of the state goes with this one's.
             let former = std::mem::replace(&mut *lock(&state), State::Done(result));
             drop(state);
-            if let Some(counted) = counted {
-                counted.send();
-            }
+            drop(counted);
             if let State::Runs(Some(waker)) = former {
                 // A waker of anybody's, which may panic: the hook has told it.
                 let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
@@ -155,8 +153,11 @@ impl Counted {
             mailbox: core.mailbox.clone(),
         }
     }
+}
 
-    fn send(self) {
+/// However the job ends, and where no OS thread could be had for it too.
+impl Drop for Counted {
+    fn drop(&mut self) {
         let serial = self.serial;
         self.mailbox.send(Arc::new(End { serial }));
     }

@@ -123,7 +123,11 @@ impl Mailbox {
     fn call_reader(&self, letters: MutexGuard<'_, Letters>) {
         let is_first = letters.unread.len() == 1;
         drop(letters);
-        if is_first && let Some(reactor) = self.reactor.upgrade() {
+        // In a forked child the reactor is the parent's, who knows of no letter.
+        if is_first
+            && let Some(reactor) = self.reactor.upgrade()
+            && reactor.is_ours()
+        {
             reactor.notify();
         }
     }
