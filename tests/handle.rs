@@ -313,7 +313,7 @@ fn a_panic_that_nobody_takes_is_reported_once() {
         let line = format!("panicked and nobody joined it: {what}\n");
         assert_eq!(text.matches(&line).count(), 1, "{text}");
     }
-    let line = "could not begin and nobody joined it: the runtime's max_threads";
+    let line = "could not begin and nobody joined it: as many live already";
     assert_eq!(text.matches(line).count(), 2, "{text}");
 }
 
