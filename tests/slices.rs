@@ -86,7 +86,7 @@ fn a_long_slice_is_told_of_with_what_it_did() {
             let worker = named("worker").spawn(|| {
                 burn_and_yield();
                 burn(1.1);
-                thread::sleep(Duration::from_millis(1));
+                thread::sleep(Duration::from_millis(50));
                 burn(1.1);
             });
             worker.unwrap().join().unwrap();
@@ -153,7 +153,7 @@ fn polls_are_slices_of_their_futures() {
             });
             let parks = named("parks").spawn(async {
                 burn(1.1);
-                thread::sleep(Duration::from_millis(1));
+                thread::sleep(Duration::from_millis(50));
                 burn(1.1);
             });
             polled.unwrap().join().unwrap();
