@@ -13,6 +13,9 @@ use super::world::World;
 /// A limit that is over soon. Nobody relies on how soon.
 pub(crate) const SOON: Duration = Duration::from_micros(3);
 
+/// The name of the call that owns a handle, and so drops a result where it unwinds.
+pub(crate) const JOIN: &str = "JoinHandle::join";
+
 pub(crate) struct Context {
     pub(crate) world: Rc<World>,
     pub(crate) number: usize,
@@ -153,7 +156,10 @@ impl Context {
         }
         let depth = self.region().depth() + 1;
         if !self.aim.get().is_some_and(|aim| aim.hits(depth)) {
-            self.fault(&format!("{what} caught a cancel that was aimed at another"));
+            self.fault(&format!(
+                "{what} caught a cancel that was aimed at another: {:?}, and it is {depth}",
+                self.aim.get()
+            ));
         }
         self.catches();
     }
@@ -321,8 +327,8 @@ impl Drop for Call<'_> {
             context.fault(&format!("{} unwound without a cancel", self.name));
         }
         let mut aim = context.region().aim(context.world.ending.get());
-        if self.nests {
-            // It was aimed before the scope waited for its threads.
+        if self.nests || self.name == JOIN {
+            // It was aimed before the scope waited for its threads, or the result's destructor yielded.
             aim.innermost = None;
         }
         context.aim.set(Some(aim));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use greenlit::{cancel, future};
 
-use super::context::Context;
+use super::context::{Context, JOIN};
 use super::interpret::{Counted, Deferred, Inside, SEMAPHORE};
 use super::interpret_threads::{Cancels, Registered};
 use super::region::Region;
@@ -275,9 +275,7 @@ impl Context {
                 let Some(handle) = Rc::into_inner(handle) else {
                     return self.fault("somebody has kept a handle");
                 };
-                let result = self.call("JoinHandle::join", None, Time::Never, || {
-                    handle.into_inner().join()
-                });
+                let result = self.call(JOIN, None, Time::Never, || handle.into_inner().join());
                 self.look_at_end(result, &region);
             }
         }

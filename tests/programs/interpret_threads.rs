@@ -9,7 +9,7 @@ use greenlit::cancel::Cancelled;
 use greenlit::select;
 use greenlit::thread::{self, ScopeBuilder};
 
-use super::context::Context;
+use super::context::{Context, JOIN};
 use super::ledger::Token;
 use super::region::{Kind, Region, Stop};
 use super::statement::{As, Body, Policy, Then, Time};
@@ -83,9 +83,7 @@ impl Context {
             let Some(handle) = Rc::into_inner(handle) else {
                 return self.fault("somebody has kept a handle");
             };
-            self.call("JoinHandle::join", None, Time::Never, || {
-                handle.into_inner().join()
-            })
+            self.call(JOIN, None, Time::Never, || handle.into_inner().join())
         };
         self.look_at_end(result, &region);
     }

@@ -45,7 +45,7 @@ pub(crate) struct Region {
 
 /// Which region a cancel is aimed at, by its depth: no further out than the one, no further in than
 /// the other, if it is there.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Aim {
     outermost: usize,
     pub(crate) innermost: Option<usize>,
