@@ -366,9 +366,11 @@ fn cross_thread_who_is_unwound_leaves_it_to_the_next() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             greenlit::run(|| {
+                let mut tries = 0;
                 while done.load(Ordering::Acquire) < 2 * ROUNDS && Instant::now() < end {
-                    let moment =
-                        Duration::from_micros(1 + done.load(Ordering::Relaxed) as u64 % 30);
+                    // A slow machine needs the longer ones.
+                    let moment = Duration::from_micros(1 << (tries % 12));
+                    tries += 1;
                     if timeout(moment, || items.get()).is_ok() {
                         done.fetch_add(1, Ordering::Release);
                     }
@@ -385,7 +387,7 @@ fn cross_thread_who_is_unwound_leaves_it_to_the_next() {
             }
             rooms.get_deadline(end).unwrap();
             while done.load(Ordering::Acquire) < 2 * (round + 1) && Instant::now() < end {
-                std::hint::spin_loop();
+                std::thread::yield_now();
             }
         }
     });
