@@ -19,31 +19,28 @@ use crate::scheduler::{Locals, Reason, Record, Task};
 use crate::stack::Owner;
 
 /// Counts one operation of a future's: takes a turn of the reactor if one is due, and has a future come
-/// again that has done many in one poll, so that one that is always ready lets others run. A task has
-/// as many in each poll, however long they take: in which order tasks run does not hang on the clock.
+/// again after many, so that one that is always ready lets others run. A task has as many in each poll,
+/// however long they take: in which order tasks run does not hang on the clock, and a future goes on
+/// however slow its neighbours are.
 #[inline]
 pub(crate) fn proceed(context: &Context<'_>) -> Poll<()> {
     let Some(core) = Core::current() else {
         return Poll::Ready(());
     };
-    let is_due = core.tick();
-    if is_due {
+    if core.tick() {
         core.serve();
     }
-    let comes_again = match core.running().task().is_null() {
-        // A thread that polls by itself: it lets others run as it does after each budget.
-        true => is_due,
-        false => {
-            let left = core.poll_budget.get();
-            core.poll_budget.set(left.saturating_sub(1));
-            left == 0
+    match core.poll_budget.get() {
+        0 => {
+            core.poll_budget.set(QUOTA);
+            context.waker().wake_by_ref();
+            Poll::Pending
         }
-    };
-    if comes_again {
-        context.waker().wake_by_ref();
-        return Poll::Pending;
+        left => {
+            core.poll_budget.set(left - 1);
+            Poll::Ready(())
+        }
     }
-    Poll::Ready(())
 }
 
 impl Core {
