@@ -170,7 +170,7 @@ struct End {
 
 impl Parcel for End {
     fn open(&self) {
-        if let Some(core) = Core::here().filter(|core| core.serial == self.serial) {
+        if let Some(core) = Core::numbered(self.serial) {
             core.offloaded.set(core.offloaded.get() - 1);
         }
     }

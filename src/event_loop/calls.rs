@@ -202,7 +202,7 @@ impl Callback {
         if self.task.is(state::POLLING | state::DONE) {
             return;
         }
-        if let Some(core) = Core::here().filter(|core| core.serial == self.task.serial) {
+        if let Some(core) = Core::numbered(self.task.serial) {
             core.cancel_task(&self.task, Cause::Static("the callback was cancelled"));
         }
     }

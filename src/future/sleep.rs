@@ -145,7 +145,7 @@ impl Sleep {
         let moved = match self.timer {
             Timer::Unset => return,
             Timer::Slot { serial, number } => {
-                core_of(serial).is_some_and(|core| core.timers.move_future(number, deadline))
+                Core::numbered(serial).is_some_and(|core| core.timers.move_future(number, deadline))
             }
             Timer::Outside { key } => outside::move_to(before, key, deadline),
             Timer::Yields | Timer::Done => false,
@@ -170,7 +170,7 @@ impl Sleep {
             }
             // The user's code, in which the timer may fire.
             let waker = context.waker().clone();
-            if let Some(core) = core_of(serial) {
+            if let Some(core) = Core::numbered(serial) {
                 if core.timers.future_has_fired(number) {
                     return self.finish();
                 }
@@ -246,15 +246,10 @@ impl Drop for Sleep {
     }
 }
 
-/// The runtime with this number, if this OS thread runs it.
-fn core_of<'a>(serial: u64) -> Option<&'a Core> {
-    Core::here().filter(|core| core.serial == serial)
-}
-
 /// Has a timer that is set wake `waker` instead of another, which is dropped when nothing of the
 /// runtime is held: both may be anybody's.
 fn change_waker(serial: u64, number: u32, waker: Waker) {
-    let before = match core_of(serial) {
+    let before = match Core::numbered(serial) {
         Some(core) => core.timers.replace_waker(number, waker),
         None => Some(waker),
     };
@@ -263,7 +258,7 @@ fn change_waker(serial: u64, number: u32, waker: Waker) {
 
 /// Gives a slot back to its runtime.
 fn give_up(serial: u64, number: u32) {
-    match core_of(serial) {
+    match Core::numbered(serial) {
         Some(core) => {
             let waker = core.timers.free(number);
             drop(waker);
@@ -288,7 +283,7 @@ struct Abandoned {
 
 impl Parcel for Abandoned {
     fn open(&self) {
-        if let Some(core) = core_of(self.serial)
+        if let Some(core) = Core::numbered(self.serial)
             && let Some(waker) = core.timers.free(self.number)
         {
             // It wakes for nothing, unless the deadline was moved. It cannot be dropped here, which

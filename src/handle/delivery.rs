@@ -204,7 +204,7 @@ impl<T> Shared<T> {
         drop(state);
         match target {
             Target::Task(task) => {
-                if let Some(core) = Core::here().filter(|core| core.serial == task.serial) {
+                if let Some(core) = Core::numbered(task.serial) {
                     core.cancel_task(&task, cause);
                 }
             }

@@ -253,10 +253,7 @@ impl Place<'_> {
                 outside::wait(self.fd, self.direction, None)?;
                 return Ok(false);
             };
-            let entry = match self.registrations.entry(&core.reactor) {
-                Some(entry) => entry,
-                None => register(self.registrations, core, self.fd)?,
-            };
+            let entry = entry_at(self.registrations, core, self.fd)?;
             if entry.is_ready(self.direction) {
                 return Ok(false);
             }
@@ -275,6 +272,18 @@ impl Place<'_> {
             drop(spent);
             return Ok(true);
         }
+    }
+}
+
+/// The entry of a source at the runtime's reactor, with which it is registered if it was not yet.
+pub(super) fn entry_at<'a>(
+    registrations: &reactor::Source,
+    core: &'a Core,
+    fd: BorrowedFd<'_>,
+) -> io::Result<&'a reactor::Entry> {
+    match registrations.entry(&core.reactor) {
+        Some(entry) => Ok(entry),
+        None => register(registrations, core, fd),
     }
 }
 

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use super::outside;
-use super::polled::register;
+use super::polled::entry_at;
 use crate::park::{self, Core, refuse_in_child};
 use crate::reactor::{self, Direction, Place};
 
@@ -104,10 +104,7 @@ impl<'a> Stand<'a> {
                 outside::wait(self.fd, self.direction, None)?;
                 return Ok(false);
             };
-            let entry = match self.registrations.entry(&core.reactor) {
-                Some(entry) => entry,
-                None => register(self.registrations, core, self.fd)?,
-            };
+            let entry = entry_at(self.registrations, core, self.fd)?;
             if entry.is_ready(self.direction) {
                 return Ok(false);
             }

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
-use super::polled::register;
+use super::polled::{entry_at, register};
 use super::{Kind, Source, outside};
 use crate::clock;
 use crate::park::{Core, Limit, Mask, Outcome, refuse_in_child};
@@ -181,10 +181,7 @@ impl<T: AsFd> Source<T> {
             return outside::wait(fd, direction, None);
         };
         enter(core)?;
-        let entry = match self.registrations.entry(&core.reactor) {
-            Some(entry) => entry,
-            None => register(&self.registrations, core, fd)?,
-        };
+        let entry = entry_at(&self.registrations, core, fd)?;
         let wait = Wait {
             fd,
             direction,

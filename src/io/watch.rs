@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::polled::register;
+use super::polled::entry_at;
 use super::{Readiness, Source, outside};
 use crate::park::{Core, Unparker, refuse_in_child};
 use crate::reactor::{self, Direction, Entry};
@@ -138,12 +138,9 @@ impl<'a> ReadyArm<'a> {
         let Some(core) = Core::current() else {
             return refuse_in_child();
         };
-        let entry = match self.registrations.entry(&core.reactor) {
-            Some(entry) => entry,
-            None => match register(self.registrations, core, self.fd) {
-                Ok(entry) => entry,
-                Err(error) => return self.error.set(Some(error)),
-            },
+        let entry = match entry_at(self.registrations, core, self.fd) {
+            Ok(entry) => entry,
+            Err(error) => return self.error.set(Some(error)),
         };
         self.node.set(Some(WaitNode::new(core.running())));
         if let Some(node) = self.node() {

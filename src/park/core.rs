@@ -50,7 +50,7 @@ pub(crate) struct Core {
     pub(super) budget: Cell<u32>,
     /// What `budget` was last set to: fewer than `QUOTA` when slices are long.
     pub(super) quota: Cell<u32>,
-    /// What the future of the task that is polled may do until it has to come again.
+    /// What the future that is polled may do until it has to come again: a task's in one poll.
     pub(super) poll_budget: Cell<u32>,
     /// When the last turn was taken; 0 where that was not read.
     pub(super) last_turn: Cell<u64>,
@@ -234,6 +234,12 @@ impl Core {
         Self::here().filter(|core| core.owns(record))
     }
 
+    /// The runtime with this number, if this OS thread runs it, in regions where parking is refused too.
+    #[inline]
+    pub(crate) fn numbered<'a>(serial: u64) -> Option<&'a Self> {
+        Self::here().filter(|core| core.serial == serial)
+    }
+
     /// Whether `record` lies in this runtime's arena.
     pub(crate) fn owns(&self, record: &Record) -> bool {
         self.arena.owns(record)
@@ -286,24 +292,42 @@ impl Core {
         if self.with_care.get() {
             self.spawn_with_care(record);
         }
+        // SAFETY: the caller's duty.
+        unsafe { self.launch(record, spawn.stack, spawn.top, spawn.entry, spawn.data) };
+        if traced() {
+            self.trace_spawn(record);
+        }
+        record
+    }
+
+    /// Gives a new thread its stack, and puts it at the end of the run queue.
+    ///
+    /// # Safety
+    ///
+    /// `entry` may be called with `data` on `stack` below `top`, and never returns or unwinds: it ends in
+    /// `exit`.
+    #[inline]
+    pub(super) unsafe fn launch(
+        &self,
+        record: &Record,
+        stack: Stack,
+        top: *mut u8,
+        entry: arch::Entry,
+        data: *mut (),
+    ) {
         let owner = Owner {
             data: ptr::from_ref(record).cast(),
             describe,
         };
         // SAFETY: the record keeps its thread's name and place for as long as the thread has a
         // stack.
-        unsafe { spawn.stack.set_owner(owner) };
-        let limit = spawn.stack.limit();
+        unsafe { stack.set_owner(owner) };
         // SAFETY: the stack is owned by the record from here on, so it is not reused before the
         // thread has ended; the caller vouches for the entry.
-        unsafe { arch::prepare(&record.context, spawn.top, limit, spawn.entry, spawn.data) };
-        record.stack.set(Some(spawn.stack.into_raw()));
+        unsafe { arch::prepare(&record.context, top, stack.limit(), entry, data) };
+        record.stack.set(Some(stack.into_raw()));
         // SAFETY: invariant 42: the record lives and is in no ring.
         unsafe { self.run_queue.push(record) };
-        if traced() {
-            self.trace_spawn(record);
-        }
-        record
     }
 
     /// Gives the CPU to the others that can run, and comes back after them.
@@ -469,10 +493,7 @@ pub(super) fn traced() -> bool {
 /// # Safety
 ///
 /// `record` is that of the thread on whose stack the fault lies.
-pub(super) unsafe fn describe(
-    record: *const (),
-    out: &mut dyn std::fmt::Write,
-) -> std::fmt::Result {
+unsafe fn describe(record: *const (), out: &mut dyn std::fmt::Write) -> std::fmt::Result {
     // SAFETY: the caller's duty: the owner of a stack in use lives.
     write!(out, "{}", unsafe { &*record.cast::<Record>() })
 }

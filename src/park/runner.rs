@@ -10,13 +10,11 @@ use std::thread::panicking;
 
 use super::core::QUOTA;
 use super::slices::SliceEnd;
-use super::task::{borrowed_waker, is_task_waker};
+use super::task::{borrowed_waker, is_task_waker, polled};
 use super::{Cancelled, Cause, Core, Limit, Mask, is_panic, report, signal};
-use crate::arch;
 use crate::scheduler::record::{extra, flag};
 use crate::scheduler::task::state;
 use crate::scheduler::{Locals, Reason, Record, Task};
-use crate::stack::Owner;
 
 /// Counts one operation of a future's: takes a turn of the reactor if one is due, and has a future come
 /// again after many, so that one that is always ready lets others run. A task has as many in each poll,
@@ -100,21 +98,11 @@ impl Core {
         let record = self.record(None, Location::caller(), 1);
         record.set(flag::RUNNER | self.timed());
         self.runners.set(self.runners.get() + 1);
-        let owner = Owner {
-            data: ptr::from_ref(record).cast(),
-            describe: super::core::describe,
-        };
-        // SAFETY: the record keeps its thread's place for as long as the thread has a stack.
-        unsafe { stack.set_owner(owner) };
-        let (base, limit) = (stack.base(), stack.limit());
+        let base = stack.base();
         let top = base.wrapping_sub(base.addr() % 16);
-        // SAFETY: the stack is owned by the record from here on, so it is not reused before the thread
-        // has ended; `root` never returns.
-        unsafe { arch::prepare(&record.context, top, limit, root, ptr::null_mut()) };
-        record.stack.set(Some(stack.into_raw()));
         self.on_duty.set(record);
-        // SAFETY: invariant 42: the record lives and is in no ring.
-        unsafe { self.run_queue.push(record) };
+        // SAFETY: `root` asks for no data, and ends in `exit`; all of the stack is its own.
+        unsafe { self.launch(record, stack, top, root, ptr::null_mut()) };
     }
 
     /// The running thread, a runner, parks in the middle of a poll, or will not come back from it:
@@ -147,8 +135,7 @@ impl Core {
     /// The running thread, a runner, is given up in the middle of a poll, together with the task.
     #[cold]
     pub(super) fn give_up_poll(&self, record: &Record) {
-        // SAFETY: invariant 101: the task that a runner polls is counted.
-        if let Some(task) = unsafe { record.task().as_ref() } {
+        if let Some(task) = polled(record) {
             self.forget_task(task);
         }
         self.runners.set(self.runners.get() - 1);

@@ -45,7 +45,7 @@ impl Signal {
     /// The runtime that it belongs to, if this OS thread runs it.
     fn core<'a>(&self) -> Option<&'a Core> {
         match self.home {
-            Home::Green { serial, .. } => Core::here().filter(|core| core.serial == serial),
+            Home::Green { serial, .. } => Core::numbered(serial),
             Home::Os(_) => None,
         }
     }
@@ -418,7 +418,7 @@ impl Owner {
     /// Whether the calling thread runs in the owner's OS thread, so that its spares may be used.
     fn is_here(self) -> bool {
         match self {
-            Self::Green { serial, .. } => Core::here().is_some_and(|core| core.serial == serial),
+            Self::Green { serial, .. } => Core::numbered(serial).is_some(),
             Self::Os(thread) => Core::here().is_none() && thread == OsThread::address(),
         }
     }

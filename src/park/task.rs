@@ -242,7 +242,7 @@ unsafe fn wake(data: *const ()) {
 unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: as in `clone`.
     let task = unsafe { &*data.cast::<Task>() };
-    match Core::here().filter(|core| core.serial == task.serial) {
+    match Core::numbered(task.serial) {
         Some(core) => core.schedule(task),
         None => send_word(task),
     }
@@ -444,10 +444,6 @@ impl Core {
     /// The number of the task that is polled, or of the green thread that runs.
     pub(crate) fn current_number(&self) -> u64 {
         let record = self.running();
-        // SAFETY: invariant 101: the task that a runner polls is counted.
-        match unsafe { record.task().as_ref() } {
-            Some(task) => task.number,
-            None => record.id.get(),
-        }
+        polled(record).map_or_else(|| record.id.get(), |task| task.number)
     }
 }

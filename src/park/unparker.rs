@@ -51,7 +51,7 @@ impl Unparker {
                 record,
                 number,
             } => {
-                if let Some(core) = Core::here().filter(|core| core.serial == serial) {
+                if let Some(core) = Core::numbered(serial) {
                     core.unpark_numbered(record, number);
                 }
             }

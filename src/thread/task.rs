@@ -49,7 +49,7 @@ impl<T> TaskClaim<T> {
 
     /// What the task does, which has not ended.
     pub(super) fn snapshot(&self) -> Option<Snapshot> {
-        let core = Core::here().filter(|core| core.serial == self.task.serial)?;
+        let core = Core::numbered(self.task.serial)?;
         Some(core.snapshot_of_task(&self.task))
     }
 
@@ -76,7 +76,7 @@ impl<T> TaskClaim<T> {
             return Poll::Ready(self.result());
         }
         assert!(
-            Core::here().is_some_and(|core| core.serial == task.serial),
+            Core::numbered(task.serial).is_some(),
             "poll: the runtime of the future does not run here"
         );
         if !task.with_awaiter(|known| known.is_some_and(|known| known.will_wake(context.waker()))) {
@@ -127,7 +127,7 @@ impl<T> TaskClaim<T> {
 
     pub(super) fn cancel(&self, cause: Cause) {
         // Where its runtime does not run, nobody polls it.
-        if let Some(core) = Core::here().filter(|core| core.serial == self.task.serial) {
+        if let Some(core) = Core::numbered(self.task.serial) {
             core.cancel_task(&self.task, cause);
         }
     }
@@ -135,7 +135,7 @@ impl<T> TaskClaim<T> {
     /// Asks the task to come to an end until `deadline`, when a green thread cancels it that waits till
     /// then; where there can be none, it is cancelled at once.
     pub(super) fn request(&self, cause: Cause, deadline: u64) {
-        let Some(core) = Core::here().filter(|core| core.serial == self.task.serial) else {
+        let Some(core) = Core::numbered(self.task.serial) else {
             return;
         };
         if self.task.is(state::DONE) {
